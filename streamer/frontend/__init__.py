@@ -1,0 +1,18 @@
+"""Samples to frames to windows: log-mel, MFCC and deltas, incremental and exact."""
+
+from streamer.frontend.features import FeatureStream, log_mel, mfcc
+from streamer.frontend.mel import MelStream, mel_filterbank
+from streamer.frontend.spec import Feature, FrontEndSpec
+from streamer.frontend.stream import FrontEnd, features_of
+
+__all__ = [
+    "Feature",
+    "FeatureStream",
+    "FrontEnd",
+    "FrontEndSpec",
+    "MelStream",
+    "features_of",
+    "log_mel",
+    "mel_filterbank",
+    "mfcc",
+]

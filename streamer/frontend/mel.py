@@ -1,0 +1,118 @@
+"""Samples to mel power, incrementally and exactly.
+
+The result does not depend on how the samples are cut into chunks, to the last bit: every frame is
+transformed by itself, and each mel band is summed over its own bins only, in an order that the
+number of frames at hand cannot change. (A dense matrix product would be neither: its rounding
+depends on the size of the batch.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.frontend.spec import FrontEndSpec
+from streamer.types import FloatArray
+
+FRAMES_AT_ONCE = 64
+"""Frames per batch: large enough to amortise calls, small enough to stay in the cache."""
+
+
+def hz_to_mel(hz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Frequency in mel; see `FrontEndSpec.mel_scale` for the two formulas."""
+    if scale == "htk":
+        return 2595.0 * np.log10(1.0 + hz / 700.0)
+    linear = hz * 3.0 / 200.0
+    return np.where(hz < 1000.0, linear, 15.0 + 27.0 * np.log(np.maximum(hz, 1.0) / 1000.0) / np.log(6.4))
+
+
+def mel_to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
+    """Inverse of `hz_to_mel`."""
+    if scale == "htk":
+        return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
+
+
+def mel_filterbank(spec: FrontEndSpec) -> NDArray[np.float64]:
+    """Triangular filters, equally spaced in mel.
+
+    Returns:
+        Weights of shape (mel_bands, fft_samples // 2 + 1).
+
+    Source: Davis and Mermelstein, "Comparison of parametric representations", 1980.
+    """
+    ends = hz_to_mel(np.array([spec.fmin_hz, spec.fmax_hz]), spec.mel_scale)
+    edges_hz = mel_to_hz(np.linspace(ends[0], ends[1], spec.mel_bands + 2), spec.mel_scale)
+    bins_hz = np.arange(spec.fft_samples // 2 + 1) * spec.sample_rate_hz / spec.fft_samples
+    left, centre, right = (edges_hz[i : i + spec.mel_bands, np.newaxis] for i in range(3))
+    rising = (bins_hz - left) / (centre - left)
+    falling = (right - bins_hz) / (right - centre)
+    weights = np.maximum(0.0, np.minimum(rising, falling))
+    if spec.mel_norm == "slaney":
+        weights *= 2.0 / (right - left)
+    return weights
+
+
+def hann_window(samples: int) -> FloatArray:
+    """Periodic Hann window of shape (samples,)."""
+    phase = 2.0 * np.pi * np.arange(samples) / samples
+    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+
+
+class MelStream:
+    """Turns chunks of samples into frames of mel power."""
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        self.spec = spec
+        self._hann = hann_window(spec.fft_samples)
+        weights = mel_filterbank(spec)
+        # A band narrower than a bin has no bin of its own: it keeps the nearest, with weight 0.
+        bins = [np.flatnonzero(row) if row.any() else np.array([0]) for row in weights]
+        self._bins = np.concatenate(bins)
+        self._weights = np.concatenate([row[at] for row, at in zip(weights, bins, strict=True)]).astype(
+            np.float32
+        )
+        self._band_starts = np.cumsum([0] + [len(at) for at in bins[:-1]])
+        self._buffer = np.zeros(spec.fft_samples + (FRAMES_AT_ONCE - 1) * spec.hop_samples, dtype=np.float32)
+        self._held = 0
+
+    def reset(self) -> None:
+        """Forget the samples held for the next frame, as after a gap."""
+        self._held = 0
+
+    def push(self, samples: FloatArray) -> FloatArray:
+        """Take the next samples, shape (n,), n from 0 up; give the frames that they complete.
+
+        Returns:
+            Mel power, shape (frames, mel_bands).
+        """
+        done: list[FloatArray] = []
+        while len(samples):
+            room = len(self._buffer) - self._held
+            part, samples = samples[:room], samples[room:]
+            self._buffer[self._held : self._held + len(part)] = part
+            self._held += len(part)
+            if self._held >= self.spec.fft_samples:
+                done.append(self._consume())
+        if len(done) == 1:
+            return done[0]
+        return np.concatenate([np.empty((0, self.spec.mel_bands), np.float32), *done])
+
+    def _consume(self) -> FloatArray:
+        """Compute every complete frame in the buffer and keep the rest of the samples."""
+        fft, hop = self.spec.fft_samples, self.spec.hop_samples
+        held = self._buffer[: self._held]
+        power = self._mel_power(np.lib.stride_tricks.sliding_window_view(held, fft)[::hop])
+        used = len(power) * hop
+        left = self._held - used
+        self._buffer[:left] = self._buffer[used : self._held].copy()
+        self._held = left
+        return power
+
+    def _mel_power(self, frames: FloatArray) -> FloatArray:
+        spectrum = np.fft.rfft(frames * self._hann)
+        power = np.square(spectrum.real) + np.square(spectrum.imag)
+        weighted = power.take(self._bins, axis=1)
+        weighted *= self._weights
+        summed: FloatArray = np.add.reduceat(weighted, self._band_starts, axis=1)
+        return summed

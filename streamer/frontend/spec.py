@@ -1,0 +1,124 @@
+"""The parameters of the front end, as they travel in a model's manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streamer.errors import ModelError
+
+Feature = Literal["log_mel", "log_mel_delta", "mfcc", "mfcc_delta"]
+
+FEATURES: tuple[Feature, ...] = ("log_mel", "log_mel_delta", "mfcc", "mfcc_delta")
+
+
+@dataclass(frozen=True)
+class FrontEndSpec:
+    """How samples become frames.
+
+    Frames are not centred: frame ``i`` covers the samples ``[i * hop_samples, i * hop_samples +
+    fft_samples)``, so that it is ready as soon as its last sample has been heard.
+    """
+
+    sample_rate_hz: int = 22_050
+    """Rate of the samples that go in."""
+
+    fft_samples: int = 1_024
+    """Length of a frame and of its Fourier transform. The window is a periodic Hann window."""
+
+    hop_samples: int = 441
+    """Distance between the starts of two frames."""
+
+    mel_bands: int = 64
+    mel_scale: Literal["htk", "slaney"] = "htk"
+    """``htk``: 2595 log10(1 + f / 700) (Young et al., The HTK Book). ``slaney``: linear below
+    1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998)."""
+
+    mel_norm: Literal["none", "slaney"] = "none"
+    """``none``: triangles of height 1. ``slaney``: triangles of area 1 (2 / bandwidth in Hz)."""
+
+    fmin_hz: float = 50.0
+    fmax_hz: float = 11_025.0
+
+    floor: float = 1e-5
+    """Mel power below which nothing is told apart; log-mel never falls under 10 log10(floor) dB.
+    A sine of full scale has a power of (fft_samples / 4) squared."""
+
+    mfcc: int = 0
+    """Number of cepstral coefficients, 0 for none."""
+
+    delta_frames: int = 9
+    """Odd number of frames over which the slope (delta) is fitted."""
+
+    features: tuple[Feature, ...] = ("log_mel",)
+    """Which columns a frame holds, in this order."""
+
+    def __post_init__(self) -> None:
+        def refuse(problem: str) -> None:
+            raise ModelError(f"front end: {problem}")
+
+        if self.sample_rate_hz < 1_000:
+            refuse(f"sample_rate_hz is {self.sample_rate_hz}; at least 1000 is needed")
+        if self.fft_samples < 16 or self.fft_samples % 2:
+            refuse(f"fft_samples is {self.fft_samples}; an even number of at least 16 is needed")
+        if not 1 <= self.hop_samples <= self.fft_samples:
+            refuse(f"hop_samples is {self.hop_samples}; it must lie between 1 and fft_samples")
+        if self.mel_bands < 1:
+            refuse(f"mel_bands is {self.mel_bands}; at least 1 is needed")
+        if self.mel_scale not in ("htk", "slaney"):
+            refuse(f"mel_scale is {self.mel_scale!r}; it must be 'htk' or 'slaney'")
+        if self.mel_norm not in ("none", "slaney"):
+            refuse(f"mel_norm is {self.mel_norm!r}; it must be 'none' or 'slaney'")
+        if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
+            refuse(
+                f"the mel range {self.fmin_hz:g} to {self.fmax_hz:g} Hz does not fit "
+                f"into 0 to {self.sample_rate_hz / 2:g} Hz"
+            )
+        if not self.floor > 0:
+            refuse(f"floor is {self.floor}; it must be above 0")
+        if self.delta_frames < 3 or self.delta_frames % 2 == 0:
+            refuse(f"delta_frames is {self.delta_frames}; an odd number of at least 3 is needed")
+        if not self.features or len(set(self.features)) != len(self.features):
+            refuse("features must name at least one feature, and each only once")
+        unknown = [name for name in self.features if name not in FEATURES]
+        if unknown:
+            refuse(f"unknown feature {unknown[0]!r}; known are {', '.join(FEATURES)}")
+        wants_mfcc = any(name.startswith("mfcc") for name in self.features)
+        if wants_mfcc and not 1 <= self.mfcc <= self.mel_bands:
+            refuse(f"mfcc is {self.mfcc}; between 1 and mel_bands coefficients are possible")
+
+    def width(self, feature: Feature) -> int:
+        """Number of columns of one feature."""
+        return self.mfcc if feature.startswith("mfcc") else self.mel_bands
+
+    def columns(self, feature: Feature) -> slice:
+        """Where the feature stands in a frame.
+
+        Raises:
+            ModelError: the front end does not compute it.
+        """
+        start = 0
+        for name in self.features:
+            if name == feature:
+                return slice(start, start + self.width(name))
+            start += self.width(name)
+        raise ModelError(f"front end: {feature!r} is not among its features")
+
+    @property
+    def frame_columns(self) -> int:
+        """Number of columns of a whole frame."""
+        return sum(self.width(name) for name in self.features)
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames that must follow before a frame is complete (its deltas look both ways)."""
+        has_delta = any(name.endswith("_delta") for name in self.features)
+        return self.delta_frames // 2 if has_delta else 0
+
+    def samples_of(self, frames: int) -> int:
+        """Number of samples that so many consecutive frames cover."""
+        return (frames - 1) * self.hop_samples + self.fft_samples
+
+    def duration_s(self, frames: int) -> float:
+        """Seconds that so many consecutive frames cover."""
+        return self.samples_of(frames) / self.sample_rate_hz

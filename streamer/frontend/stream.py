@@ -1,0 +1,60 @@
+"""The front end as a whole: samples in, `Frames` out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from streamer.frontend.features import FeatureStream
+from streamer.frontend.mel import MelStream
+from streamer.frontend.spec import FrontEndSpec
+from streamer.types import Block, BoolArray, FloatArray, Frames
+
+
+class FrontEnd:
+    """Turns blocks of samples into feature frames, the same bits for any cutting into blocks."""
+
+    def __init__(self, spec: FrontEndSpec) -> None:
+        self.spec = spec
+        self._mel = MelStream(spec)
+        self._features = FeatureStream(spec)
+        self._silent = np.empty(0, np.bool_)
+        self._next_frame_sample = 0
+        self._next_sample: int | None = None
+
+    def push(self, block: Block) -> Frames:
+        """Take the next block; give the frames that it completes.
+
+        A block that does not follow the one before starts afresh: no frame spans a gap.
+        """
+        if self._next_sample != block.start_sample:
+            self._mel.reset()
+            self._features.reset()
+            self._silent = self._silent[:0]
+            self._next_frame_sample = block.start_sample
+        self._next_sample = block.end_sample
+        # A broken sample must not poison the frames of the next minutes through the transform.
+        samples = block.samples
+        if not np.isfinite(samples).all():
+            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        power = self._mel.push(samples)
+        silent: BoolArray = power.max(axis=1) <= self.spec.floor
+        self._silent = np.concatenate([self._silent, silent])
+        return self._give(self._features.push(power))
+
+    def flush(self) -> Frames:
+        """Give the frames that wait for neighbours that will not come."""
+        return self._give(self._features.flush())
+
+    def _give(self, values: FloatArray) -> Frames:
+        frames = Frames(self._next_frame_sample, values, self._silent[: len(values)])
+        self._silent = self._silent[len(values) :]
+        self._next_frame_sample += len(values) * self.spec.hop_samples
+        return frames
+
+
+def features_of(samples: FloatArray, spec: FrontEndSpec) -> Frames:
+    """Frames of a whole recording, shape (n,), through the streaming front end."""
+    front_end = FrontEnd(spec)
+    head = front_end.push(Block(0, samples))
+    tail = front_end.flush()
+    return Frames(0, np.concatenate([head.values, tail.values]), np.concatenate([head.silent, tail.silent]))

@@ -1,0 +1,59 @@
+"""What a source is: anything that yields blocks of mono samples on one sample clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from streamer.types import Block
+
+
+@dataclass(frozen=True)
+class SourceHealth:
+    """What a source lost on the way, counted since it was opened."""
+
+    gaps: int = 0
+    """Times that samples are missing between two blocks."""
+
+    lost_samples: int = 0
+    """Samples missing in those gaps, at the rate of the blocks (as far as they can be known)."""
+
+    overflows: int = 0
+    """Times that the sound system reported that it had dropped input."""
+
+
+class Source(Protocol):
+    """One stream of samples: a microphone, a file, a pipe."""
+
+    @property
+    def name(self) -> str:
+        """What the log calls it: the name of the device or file."""
+
+    @property
+    def live(self) -> bool:
+        """True when samples arrive in real time, so that times are dates, not file positions."""
+
+    @property
+    def duration_s(self) -> float | None:
+        """Length in seconds where it is known beforehand (files)."""
+
+    @property
+    def health(self) -> SourceHealth:
+        """What was lost so far."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the samples in order, at the rate that the source was opened with.
+
+        A live source that has nothing to give yields an empty block about every 0.1 s, so that
+        whoever listens can look after its events and its screen.
+
+        Raises:
+            SourceError: the source cannot be read (any more).
+        """
+
+    def unix_time(self, sample: int) -> float:
+        """Date of a sample in seconds since 1970 (UTC); only live sources know it."""
+
+    def close(self) -> None:
+        """Release the device or file; harmless when repeated."""
