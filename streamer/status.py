@@ -100,7 +100,15 @@ class Status:
 
     level: Level
     spectrogram: FloatArray
-    """Latest log-mel frames in decibels, shape (frames, mel_bands), oldest first."""
+    """Latest log-mel frames in decibels, shape (frames, mel_bands), oldest first. Twelve seconds of
+    them fill every picture."""
+
+    frames_total: int
+    """Frames computed since the start: the absolute number of the frame after the last one in
+    `spectrogram`. It never goes back, not even after a gap."""
+
+    band_hz: tuple[float, ...]
+    """Centre frequency of each mel band, or empty if not known."""
 
     floor_db: float
     """Lowest value that the spectrogram can have."""

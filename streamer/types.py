@@ -1,6 +1,6 @@
 """What flows through the pipeline, stage by stage.
 
-    Block -> Frames -> Window -> Scores -> Event
+    Block -> Frames -> Window -> Scores -> Sound -> Event
 
 Every one of them carries sample indices: positions on the sample clock of the source, counted from
 the first sample that it delivered. Seconds and dates are derived from them at the very end.
@@ -63,24 +63,31 @@ class Window:
     values: FloatArray
     """Shape (frames, columns)."""
 
-    silent: bool
-    """True when every frame is silent: such a window is not classified."""
+    audible_start: int
+    """Index of the first sample of the first frame that is not silent."""
+
+    audible_end: int
+    """Index just after the last such frame; equal to `audible_start` when every frame is silent."""
+
+    @property
+    def silent(self) -> bool:
+        """True when nothing can be heard in the window: it is not classified."""
+        return self.audible_start == self.audible_end
 
 
 @dataclass(frozen=True)
 class Scores:
     """What the network says about one window."""
 
-    start_sample: int
-    end_sample: int
+    window: Window
 
-    probabilities: FloatArray
-    """Shape (labels,), each between 0 and 1."""
+    probabilities: FloatArray | None
+    """Shape (labels,), each between 0 and 1; None for a silent window."""
 
 
 @dataclass(frozen=True)
-class Event:
-    """One sound from its onset to its offset."""
+class Sound:
+    """One sound on the sample clock, from its onset to its offset."""
 
     label: str
     start_sample: int
@@ -94,3 +101,32 @@ class Event:
 
     mean_confidence: float
     """Mean smoothed probability while it lasted."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One detected sound, as it is logged."""
+
+    label: str
+    start_s: float
+    """Begin of the sound: seconds since 1970 (UTC) for a live source, else seconds from the
+    beginning of the file."""
+
+    end_s: float
+    """End of the sound, in the same way."""
+
+    confidence: float
+    """Highest smoothed probability while it lasted."""
+
+    mean_confidence: float
+    """Mean smoothed probability while it lasted."""
+
+    source: str
+    model: str
+    live: bool
+    """True when `start_s` and `end_s` are dates."""
+
+    @property
+    def duration_s(self) -> float:
+        """Length in seconds."""
+        return self.end_s - self.start_s

@@ -33,6 +33,17 @@ def mel_to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
 
 
+def band_edges_hz(spec: FrontEndSpec) -> NDArray[np.float64]:
+    """Left end, centre and right end of each triangle: shape (mel_bands + 2,), band i from i on."""
+    ends = hz_to_mel(np.array([spec.fmin_hz, spec.fmax_hz]), spec.mel_scale)
+    return mel_to_hz(np.linspace(ends[0], ends[1], spec.mel_bands + 2), spec.mel_scale)
+
+
+def band_centres_hz(spec: FrontEndSpec) -> NDArray[np.float64]:
+    """Centre frequency of each mel band, shape (mel_bands,)."""
+    return band_edges_hz(spec)[1:-1]
+
+
 def mel_filterbank(spec: FrontEndSpec) -> NDArray[np.float64]:
     """Triangular filters, equally spaced in mel.
 
@@ -41,8 +52,7 @@ def mel_filterbank(spec: FrontEndSpec) -> NDArray[np.float64]:
 
     Source: Davis and Mermelstein, "Comparison of parametric representations", 1980.
     """
-    ends = hz_to_mel(np.array([spec.fmin_hz, spec.fmax_hz]), spec.mel_scale)
-    edges_hz = mel_to_hz(np.linspace(ends[0], ends[1], spec.mel_bands + 2), spec.mel_scale)
+    edges_hz = band_edges_hz(spec)
     bins_hz = np.arange(spec.fft_samples // 2 + 1) * spec.sample_rate_hz / spec.fft_samples
     left, centre, right = (edges_hz[i : i + spec.mel_bands, np.newaxis] for i in range(3))
     rising = (bins_hz - left) / (centre - left)

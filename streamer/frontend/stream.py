@@ -15,6 +15,8 @@ class FrontEnd:
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
+        self.broken_samples = 0
+        """Samples so far that were not finite numbers and were taken as zero."""
         self._mel = MelStream(spec)
         self._features = FeatureStream(spec)
         self._silent = np.empty(0, np.bool_)
@@ -27,19 +29,26 @@ class FrontEnd:
         A block that does not follow the one before starts afresh: no frame spans a gap.
         """
         if self._next_sample != block.start_sample:
-            self._mel.reset()
-            self._features.reset()
-            self._silent = self._silent[:0]
+            self.reset()
             self._next_frame_sample = block.start_sample
         self._next_sample = block.end_sample
         # A broken sample must not poison the frames of the next minutes through the transform.
         samples = block.samples
-        if not np.isfinite(samples).all():
+        finite = np.isfinite(samples)
+        if not finite.all():
+            self.broken_samples += int(len(samples) - finite.sum())
             samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
         power = self._mel.push(samples)
         silent: BoolArray = power.max(axis=1) <= self.spec.floor
         self._silent = np.concatenate([self._silent, silent])
         return self._give(self._features.push(power))
+
+    def reset(self) -> None:
+        """Begin afresh with the next block, as after a gap."""
+        self._mel.reset()
+        self._features.reset()
+        self._silent = self._silent[:0]
+        self._next_sample = None
 
     def flush(self) -> Frames:
         """Give the frames that wait for neighbours that will not come."""

@@ -1,0 +1,157 @@
+"""``esc-listen``: options and configuration to a running listener."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from streamer.errors import EscListenError, SettingsError
+from streamer.settings import Settings, read_settings
+from streamer.tables import from_table, to_table
+
+DESCRIPTION = """\
+Hear environmental sounds, show them live and log them.
+
+Without arguments esc-listen listens to the default microphone and appends every
+sound that it recognises to esc-events.csv in the current folder. Ctrl-C stops it."""
+
+EXAMPLES = """\
+examples:
+  esc-listen --demo                        see it work, no microphone needed
+  esc-listen --device usb                  listen to the microphone with "usb" in its name
+  esc-listen --input garden.wav night.flac --csv found.csv
+  arecord -t raw -f S16_LE -r 44100 | esc-listen --input - --rate 44100
+  esc-listen --plain --labels dog,cat      only dogs and cats, no dashboard"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All options. None means: not given, so the configuration or the default holds."""
+    parser = argparse.ArgumentParser(
+        prog="esc-listen",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument_group("where the sound comes from").add_argument
+    add(
+        "--input",
+        nargs="+",
+        metavar="INPUT",
+        help="mic (default), sound files, or - for raw PCM on standard input",
+    )
+    add("--device", metavar="NAME", help="microphone: part of its name, or its number")
+    add("--channel", type=int, metavar="N", help="listen to one channel, from 1 (default: all, mixed)")
+    add("--rate", type=int, metavar="HZ", help="raw PCM: samples per second (default 44100)")
+    add("--channels", type=int, metavar="N", help="raw PCM: number of channels (default 1)")
+    add("--format", choices=("s16le", "f32le"), help="raw PCM: sample format (default s16le)")
+    add("--realtime", action="store_true", default=None, help="play files at their own speed")
+    add("--duration", type=float, metavar="S", help="stop after so many seconds of audio")
+    add("--demo", action="store_true", help="listen to a scene that the program makes up itself")
+
+    add = parser.add_argument_group("how it listens").add_argument
+    add("--model", metavar="NAME", help="a shipped model, or the path of a .tflite file")
+    add("--threshold", type=float, metavar="P", help="probability (0 to 1) at which an event begins")
+    add("--hop", type=float, metavar="S", help="seconds between two looks at the sound")
+    add("--smoothing", type=float, metavar="S", help="time constant of the smoothing, in seconds")
+    add("--labels", metavar="A,B,...", help="report only these sounds")
+    add("--threads", type=int, metavar="N", help="processor threads for the network (default 1)")
+
+    add = parser.add_argument_group("what comes out").add_argument
+    add("--csv", metavar="PATH", help="the event log (default esc-events.csv)")
+    add("--no-csv", action="store_true", help="write no log")
+    add("--json", action="store_true", default=None, help="print events as JSON lines, nothing else")
+    add("--plain", action="store_true", default=None, help="plain lines instead of the dashboard")
+    add("--screenshot", metavar="SVG", help="save a picture of the dashboard when it ends")
+
+    add = parser.add_argument_group("more").add_argument
+    add("--config", metavar="TOML", help="read settings from a file; options given here win")
+    add("--list-devices", action="store_true", help="list the microphones and stop")
+    add("--list-models", action="store_true", help="list the shipped models and stop")
+    add("--debug", action="store_true", help="show the full traceback when something fails")
+    add("--version", action="version", version=f"esc-listen {version('esc-listen')}")
+    return parser
+
+
+def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
+    """The settings with those that were given as options in their place.
+
+    Raises:
+        SettingsError: a value makes no sense.
+    """
+    given: dict[str, dict[str, object]] = {
+        "source": {
+            "input": options.input,
+            "device": options.device,
+            "channel": options.channel,
+            "rate_hz": options.rate,
+            "channels": options.channels,
+            "format": options.format,
+            "realtime": options.realtime,
+            "duration_s": options.duration,
+        },
+        "model": {"name": options.model, "threads": options.threads},
+        "events": {
+            "threshold": options.threshold,
+            "hop_s": options.hop,
+            "smoothing_s": options.smoothing,
+            "labels": options.labels and [label.strip() for label in options.labels.split(",")],
+        },
+        "log": {"csv": "" if options.no_csv else options.csv, "json": options.json},
+        "screen": {"plain": options.plain},
+    }
+    table = to_table(settings)
+    for name, values in given.items():
+        table[name].update({key: value for key, value in values.items() if value is not None})
+    return from_table(Settings, table)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; gives its exit status: 0 done, 1 failed, 2 wrong usage."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    try:
+        return run(parser, options)
+    except EscListenError as error:
+        if options.debug:
+            raise
+        print(f"esc-listen: {error}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if options.debug:
+            raise
+        print(
+            f"esc-listen: something unexpected went wrong ({type(error).__name__}: {error}); "
+            "run it again with --debug for the details",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Do what the options ask for."""
+    if options.list_devices:
+        from streamer.sources.devices import describe_devices, list_devices
+
+        print(describe_devices(list_devices()))
+        return 0
+    if options.list_models:
+        from streamer.model import describe_models
+
+        print(describe_models())
+        return 0
+    if options.demo and options.input:
+        parser.error("--demo brings its own sound; leave out --input")
+    if options.csv and options.no_csv:
+        parser.error("--csv and --no-csv contradict each other")
+    base = read_settings(Path(options.config)) if options.config else Settings()
+    try:
+        settings = with_options(base, options)
+    except SettingsError as error:
+        parser.error(str(error))
+    if len(settings.source.input) > 1 and {"mic", "-"} & set(settings.source.input):
+        parser.error("mic and - cannot be combined with other inputs")
+    from streamer.session import run_session
+
+    return run_session(settings, demo=options.demo, screenshot=options.screenshot)

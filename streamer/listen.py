@@ -1,0 +1,215 @@
+"""The one loop: source -> front end -> network -> smoothing -> tracker -> events."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from streamer.classifier import Classifier
+from streamer.errors import SettingsError, SourceError
+from streamer.manifest import ClassRule
+from streamer.model import DEFAULT_MODEL, Model, load_model
+from streamer.monitor import Monitor
+from streamer.scorer import Scorer
+from streamer.settings import EventSettings, SourceSettings
+from streamer.smoothing import Smoother
+from streamer.sources import Source, open_source
+from streamer.tracker import OpenSound, Tracker, TrackerTimes
+from streamer.types import Block, Event, Scores, Sound
+
+STALL_S = 2.0
+"""A live source that gives nothing for so long has stalled: what was going on is over."""
+
+
+class Listener:
+    """Blocks in, sounds out: the whole pipeline behind a source."""
+
+    def __init__(
+        self,
+        model: Model,
+        settings: EventSettings | None = None,
+        threads: int = 1,
+        monitor: Monitor | None = None,
+    ) -> None:
+        settings = settings or EventSettings()
+        manifest = model.manifest
+        smoothing_s = manifest.smoothing_s if settings.smoothing_s is None else settings.smoothing_s
+        self._rate_hz = manifest.front_end.sample_rate_hz
+        self._scorer = Scorer(Classifier(model, threads), settings.hop_s)
+        self._smoother = Smoother(smoothing_s)
+        self._tracker = Tracker(
+            rules_in_force(model, settings),
+            TrackerTimes(
+                self._rate_hz,
+                self._scorer.hop_s,
+                manifest.visible_onset_s,
+                manifest.visible_offset_s,
+                settings.max_duration_s,
+            ),
+        )
+        self._reported = np.array([not settings.labels or x in settings.labels for x in model.labels])
+        self._nothing = np.zeros(len(model.labels), np.float32)
+        self._monitor = monitor
+        self._next_sample: int | None = None
+
+    @property
+    def open_sounds(self) -> list[OpenSound]:
+        """Sounds that are going on."""
+        return self._tracker.open_sounds
+
+    def push(self, block: Block) -> list[Sound]:
+        """Take the next block; give the sounds that are over."""
+        began = time.perf_counter()
+        done: list[Sound] = []
+        if self._next_sample is not None and block.start_sample != self._next_sample:
+            done.extend(self.interrupt())
+        self._next_sample = block.end_sample
+        frames, scores = self._scorer.push(block)
+        if self._monitor:
+            self._monitor.framed(frames, self._scorer.broken_samples)
+        done.extend(self._track(scores))
+        if self._monitor:
+            self._monitor.computed(time.perf_counter() - began, len(scores))
+        return done
+
+    def interrupt(self) -> list[Sound]:
+        """End every sound at a gap: nothing is claimed about what was not heard."""
+        self._scorer.reset()
+        self._smoother.reset()
+        return self._tracker.finish()
+
+    def finish(self) -> list[Sound]:
+        """End every sound at the end of a recording; a very short one is scored once."""
+        _, scores = self._scorer.finish()
+        return self._track(scores) + self._tracker.finish()
+
+    def _track(self, scores: list[Scores]) -> list[Sound]:
+        done: list[Sound] = []
+        for item in scores:
+            raw = self._nothing if item.probabilities is None else item.probabilities
+            smoothed = self._smoother.push(raw, item.window.end_sample / self._rate_hz)
+            heard = np.where(self._reported, smoothed, 0.0)
+            done.extend(self._tracker.push(item.window, np.where(self._reported, raw, 0.0), heard))
+            if self._monitor:
+                self._monitor.scored(raw, smoothed, self._tracker.open_sounds)
+        return done
+
+
+def rules_in_force(model: Model, settings: EventSettings) -> tuple[ClassRule, ...]:
+    """The rules of the manifest with what the settings change.
+
+    Raises:
+        SettingsError: the settings name a label that the model does not know.
+    """
+    unknown = [label for label in settings.labels if label not in model.labels]
+    if unknown:
+        raise SettingsError(
+            f"the model {model.name} does not know {unknown[0]!r}; it knows {', '.join(model.labels)}"
+        )
+    rules = []
+    for rule in model.manifest.classes:
+        if settings.threshold is not None:
+            rule = dataclasses.replace(
+                rule, on=settings.threshold, off=settings.threshold * rule.off / rule.on
+            )
+        if settings.min_duration_s is not None:
+            rule = dataclasses.replace(rule, min_duration_s=settings.min_duration_s)
+        if settings.hangover_s is not None:
+            rule = dataclasses.replace(rule, hangover_s=settings.hangover_s)
+        rules.append(rule)
+    return tuple(rules)
+
+
+def listen(
+    source: Source | str | Path = "mic",
+    model: Model | str | Path = DEFAULT_MODEL,
+    settings: EventSettings | None = None,
+    *,
+    threads: int = 1,
+    monitor: Monitor | None = None,
+    stop: threading.Event | None = None,
+    duration_s: float = 0.0,
+) -> Iterator[Event]:
+    """Listen to a source until it ends and yield each event when it is over.
+
+    Args:
+        source: ``"mic"``, ``"-"``, a sound file, or any `Source` opened at the model's rate.
+        model: a shipped model's name, the path of a ``.tflite`` file, or a loaded model.
+        settings: how probabilities become events; by default as the model's manifest says.
+        threads: processor threads for the network.
+        monitor: is told everything that happens, for a dashboard.
+        stop: setting it ends the listening; events that are going on are yielded first.
+        duration_s: stop after so many seconds of audio; 0 means at the end of the source.
+
+    Raises:
+        SourceError, ModelError, SettingsError: with one line that says what is wrong.
+    """
+    if not isinstance(model, Model):
+        model = load_model(model)
+    if isinstance(source, (str, Path)):
+        source = open_source(str(source), SourceSettings(), model.manifest.front_end.sample_rate_hz)
+    listener = Listener(model, settings, threads, monitor)
+    rate_hz = model.manifest.front_end.sample_rate_hz
+
+    def event(sound: Sound) -> Event:
+        def when(sample: int) -> float:
+            return source.unix_time(sample) if source.live else sample / rate_hz
+
+        done = Event(
+            sound.label,
+            when(sound.start_sample),
+            when(sound.end_sample),
+            sound.confidence,
+            sound.mean_confidence,
+            source.name,
+            model.name,
+            source.live,
+        )
+        if monitor:
+            monitor.finished(done)
+        return done
+
+    if monitor:
+        monitor.opened(source)
+    failure: SourceError | None = None
+    ended = False
+    try:
+        try:
+            last_heard = time.monotonic()
+            for block in _limited(source.blocks(), round(duration_s * rate_hz)):
+                if stop is not None and stop.is_set():
+                    break
+                if monitor:
+                    monitor.heard(block, source.health)
+                if len(block.samples):
+                    last_heard = time.monotonic()
+                    yield from map(event, listener.push(block))
+                elif time.monotonic() - last_heard > STALL_S:
+                    yield from map(event, listener.interrupt())
+            else:
+                ended = True
+        except SourceError as error:
+            failure = error
+        yield from map(event, listener.finish() if ended or not source.live else listener.interrupt())
+    finally:
+        source.close()
+        if monitor:
+            monitor.closed()
+    if failure:
+        raise failure
+
+
+def _limited(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
+    """The first so many samples of the blocks; all of them for 0."""
+    heard = 0
+    for block in blocks:
+        if samples and heard + len(block.samples) >= samples:
+            yield Block(block.start_sample, block.samples[: samples - heard])
+            return
+        heard += len(block.samples)
+        yield block

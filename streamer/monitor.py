@@ -1,0 +1,277 @@
+"""Watches the listening and gives a `Status` at any moment, to any thread."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from streamer.frontend.mel import band_centres_hz
+from streamer.model import Model
+from streamer.sinks.row import clock_text
+from streamer.sources.source import Source, SourceHealth
+from streamer.status import ClassStatus, EventStatus, Health, Level, State, Status
+from streamer.tracker import OpenSound
+from streamer.types import Block, Event, FloatArray, Frames
+
+SPECTROGRAM_S = 30.0
+"""How much of the spectrogram is kept for the screen."""
+
+LEVEL_S = 0.3
+CLIP_SHOWN_S = 2.0
+SILENT_AFTER_S = 5.0
+STALLED_AFTER_S = 2.0
+EVENTS_KEPT = 100
+LATENCIES_KEPT = 240
+CPU_OVER_S = 5.0
+
+
+class Monitor:
+    """Collects what a dashboard shows.
+
+    The listening thread tells it what happens; any thread may ask for a `snapshot`. The lock between
+    them is held for microseconds and never by the audio thread.
+
+    Args:
+        model: the model that listens.
+        on: threshold of each class in force; off likewise.
+        log: where events are written, for display.
+        dropped_rows: gives the number of events that a log could not take.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        on: tuple[float, ...],
+        off: tuple[float, ...],
+        log: str = "",
+        dropped_rows: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self._model = model
+        self._thresholds = tuple(zip(on, off, strict=True))
+        self._log = log
+        self._dropped_rows = dropped_rows
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        spec = model.manifest.front_end
+        self._rate_hz = spec.sample_rate_hz
+        self._frames_per_s = spec.sample_rate_hz / spec.hop_samples
+        self._mel_bands = spec.mel_bands
+        self._log_mel = spec.columns("log_mel") if "log_mel" in spec.features else slice(0, 0)
+        self._floor_db = 10.0 * math.log10(spec.floor)
+        self._band_hz = tuple(float(hz) for hz in band_centres_hz(spec))
+        self._cpu: deque[tuple[float, float]] = deque()
+        self._events: deque[EventStatus] = deque(maxlen=EVENTS_KEPT)
+        self._events_total = 0
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._state: State = "starting"
+        self._state_since = self._started
+        self._source: Source | None = None
+        self._heard_before = self._heard_samples = 0
+        self._begin_stream()
+
+    def _begin_stream(self) -> None:
+        self._frames: deque[FloatArray] = deque()
+        self._frames_held = 0
+        self._frames_total = 0
+        self._levels: deque[tuple[float, float, int]] = deque()
+        self._heard_before += self._heard_samples
+        self._heard_samples = 0
+        self._computing_s = 0.0
+        self._broken_samples = 0
+        self._health = SourceHealth()
+        self._clipped_at = -math.inf
+        self._last_samples_at = self._last_sound_at = time.monotonic()
+        zeros = np.zeros(len(self._model.labels), np.float32)
+        self._raw = self._smoothed = zeros
+        self._open: tuple[tuple[str, int, int, float], ...] = ()
+
+    def opened(self, source: Source) -> None:
+        """A source begins."""
+        with self._lock:
+            self._begin_stream()
+            self._source = source
+            self._enter("starting")
+
+    def heard(self, block: Block, health: SourceHealth) -> None:
+        """A block came in; an empty one says that nothing did."""
+        now = time.monotonic()
+        samples = block.samples
+        with self._lock:
+            self._health = health
+            if len(samples):
+                finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+                peak = max(float(finite.max()), -float(finite.min()))
+                power = float(np.dot(finite, finite))
+                self._levels.append((peak, power, len(samples)))
+                while sum(n for _, _, n in self._levels) > LEVEL_S * self._rate_hz and len(self._levels) > 1:
+                    self._levels.popleft()
+                self._heard_samples += len(samples)
+                self._last_samples_at = now
+                if peak > 0.0:
+                    self._last_sound_at = now
+                if peak >= 0.999:
+                    self._clipped_at = now
+            self._update_state(now)
+
+    def framed(self, frames: Frames, broken_samples: int) -> None:
+        """Frames were computed."""
+        if len(frames.values) == 0:
+            return
+        with self._lock:
+            self._broken_samples = broken_samples
+            self._frames.append(frames.values[:, self._log_mel])
+            self._frames_held += len(frames.values)
+            self._frames_total += len(frames.values)
+            while self._frames_held - len(self._frames[0]) > SPECTROGRAM_S * self._frames_per_s:
+                self._frames_held -= len(self._frames.popleft())
+
+    def scored(self, raw: FloatArray, smoothed: FloatArray, sounds: list[OpenSound]) -> None:
+        """A window was scored."""
+        going_on = tuple(
+            (s.label, s.start_sample, s.noticed_sample, max(s.levels, default=0.0)) for s in sounds
+        )
+        with self._lock:
+            self._raw, self._smoothed, self._open = raw, smoothed, going_on
+
+    def computed(self, seconds: float, windows: int) -> None:
+        """A block took so long to compute and completed so many windows."""
+        with self._lock:
+            self._computing_s += seconds
+            if windows:
+                self._latencies_ms.append(1000.0 * seconds / windows)
+
+    def finished(self, event: Event) -> None:
+        """An event is over."""
+        shown = EventStatus(
+            event.label,
+            clock_text(event.start_s, event.live),
+            event.duration_s,
+            event.confidence,
+            active=False,
+        )
+        with self._lock:
+            self._events.appendleft(shown)
+            self._events_total += 1
+
+    def closed(self) -> None:
+        """The source has ended."""
+        with self._lock:
+            self._open = ()
+            self._enter("finished")
+
+    @property
+    def state(self) -> State:
+        """What the source is doing."""
+        with self._lock:
+            if self._state not in ("starting", "finished"):
+                self._update_state(time.monotonic())
+            return self._state
+
+    @property
+    def total_heard_s(self) -> float:
+        """Seconds of audio taken in from all sources so far."""
+        return (self._heard_before + self._heard_samples) / self._rate_hz
+
+    def snapshot(self) -> Status:
+        """The state of things now."""
+        now = time.monotonic()
+        with self._lock:
+            if self._state not in ("starting", "finished"):
+                self._update_state(now)
+            source, frames = self._source, list(self._frames)
+            live = source is not None and source.live
+            going_on = tuple(self._going_on(source, *sound) for sound in reversed(self._open))
+            active = {sound[0] for sound in self._open}
+            heard_s = self._heard_samples / self._rate_hz
+            return Status(
+                state=self._state,
+                state_since_s=now - self._state_since,
+                source=source.name if source else "",
+                live=live,
+                model=self._model.name,
+                log=self._log,
+                heard_s=heard_s,
+                total_s=source.duration_s if source else None,
+                level=self._level(now),
+                spectrogram=np.concatenate(frames) if frames else np.empty((0, self._mel_bands), np.float32),
+                frames_total=self._frames_total,
+                floor_db=self._floor_db,
+                frames_per_s=self._frames_per_s,
+                band_hz=self._band_hz,
+                classes=tuple(
+                    ClassStatus(label, float(raw), float(smoothed), on, off, label in active)
+                    for label, raw, smoothed, (on, off) in zip(
+                        self._model.labels, self._raw, self._smoothed, self._thresholds, strict=True
+                    )
+                ),
+                events=going_on + tuple(self._events),
+                events_total=self._events_total,
+                health=self._own_health(now, heard_s),
+            )
+
+    def _enter(self, state: State) -> None:
+        if state != self._state:
+            self._state, self._state_since = state, time.monotonic()
+
+    def _update_state(self, now: float) -> None:
+        if self._source is None or not self._source.live:
+            self._enter("listening")
+        elif now - self._last_samples_at > STALLED_AFTER_S:
+            self._enter("stalled")
+        elif now - self._last_sound_at > SILENT_AFTER_S:
+            self._enter("silent")
+        elif self._heard_samples:
+            self._enter("listening")
+
+    def _level(self, now: float) -> Level:
+        def dbfs(amplitude: float) -> float:
+            return 20.0 * math.log10(amplitude) if amplitude > 0.0 else -math.inf
+
+        samples = sum(n for _, _, n in self._levels)
+        peak = max((peak for peak, _, _ in self._levels), default=0.0)
+        power = sum(power for _, power, _ in self._levels) / max(1, samples)
+        return Level(dbfs(peak), dbfs(math.sqrt(power)), now - self._clipped_at < CLIP_SHOWN_S)
+
+    def _going_on(
+        self, source: Source | None, label: str, start: int, noticed: int, confidence: float
+    ) -> EventStatus:
+        live = source is not None and source.live
+        at_s = source.unix_time(start) if source and live else start / self._rate_hz
+        lasted_s = max(self._heard_samples, noticed) / self._rate_hz - start / self._rate_hz
+        return EventStatus(label, clock_text(at_s, live), max(0.0, lasted_s), confidence, True)
+
+    def _own_health(self, now: float, heard_s: float) -> Health:
+        latencies = sorted(self._latencies_ms) or [0.0]
+        self._cpu.append((now, time.process_time()))
+        while len(self._cpu) > 2 and now - self._cpu[0][0] > CPU_OVER_S:
+            self._cpu.popleft()
+        (then, used_then), (_, used) = self._cpu[0], self._cpu[-1]
+        return Health(
+            real_time_factor=self._computing_s / heard_s if heard_s else 0.0,
+            hop_latency_p50_ms=latencies[len(latencies) // 2],
+            hop_latency_p95_ms=latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
+            gaps=self._health.gaps,
+            lost_s=self._health.lost_samples / self._rate_hz,
+            overflows=self._health.overflows,
+            broken_samples=self._broken_samples,
+            dropped_rows=self._dropped_rows(),
+            cpu_percent=100.0 * (used - used_then) / (now - then) if now > then else 0.0,
+            memory_mb=resident_mb(),
+            uptime_s=now - self._started,
+        )
+
+
+def resident_mb() -> float:
+    """Memory of this process in 10^6 bytes; 0 where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0.0
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

@@ -1,0 +1,80 @@
+"""The event log: a CSV file that is only ever appended to."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from streamer.errors import SinkError
+from streamer.sinks.row import COLUMNS, row
+from streamer.types import Event
+
+
+class CsvLog:
+    """Appends one row an event and hands it to the system at once.
+
+    UTF-8, comma, quoting as in RFC 4180, lines end in a line feed. An existing file is continued when
+    its header begins with our columns.
+
+    Raises:
+        SinkError: the file cannot be written, or it is another kind of file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.parent.is_dir():
+            raise SinkError(f"cannot log to {path}: there is no folder {path.parent}; create it first")
+        if path.exists() and not path.is_file():
+            raise SinkError(f"cannot log to {path}: it is not an ordinary file")
+        try:
+            self._file = path.open("ab", buffering=0)
+            size = self._file.seek(0, os.SEEK_END)
+            if size == 0:
+                self._append(",".join(COLUMNS) + "\n")
+            else:
+                self._continue_file()
+        except OSError as error:
+            raise SinkError(f"cannot log to {path}: {error.strerror}") from error
+
+    def _continue_file(self) -> None:
+        with self.path.open("rb") as file:
+            first = file.readline(10_000).decode("utf-8", "replace")
+            file.seek(-1, os.SEEK_END)
+            last = file.read(1)
+        header = next(csv.reader([first.lstrip("\ufeff")]), [])
+        if tuple(header[: len(COLUMNS)]) != COLUMNS:
+            self._file.close()
+            raise SinkError(
+                f"{self.path} is not an event log of esc-listen (its first line is not "
+                f"{','.join(COLUMNS)}); choose another file with --csv"
+            )
+        self._extra_columns = len(header) - len(COLUMNS)
+        if last != b"\n":
+            # A row that was torn by a power cut must not swallow the next one.
+            self._append("\n")
+
+    _extra_columns = 0
+
+    def write(self, event: Event) -> None:
+        """Append the event; after an error the file is as it was before."""
+        text = io.StringIO()
+        values = [*row(event).values(), *[""] * self._extra_columns]
+        csv.writer(text, lineterminator="\n").writerow(values)
+        self._append(text.getvalue())
+
+    def _append(self, text: str) -> None:
+        data = text.encode("utf-8")
+        before = self._file.seek(0, os.SEEK_END)
+        try:
+            written = self._file.write(data)
+            if written != len(data):
+                raise OSError(28, "No space left on device")
+        except OSError:
+            self._file.truncate(before)
+            raise
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

@@ -1,0 +1,106 @@
+"""Sound files: everything that libsndfile reads."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from streamer.errors import SourceError
+from streamer.sources.mixdown import to_mono
+from streamer.sources.resample import StreamResampler
+from streamer.sources.source import SourceHealth
+from streamer.types import Block
+
+BLOCK_S = 0.5
+"""Length of a block read at full speed: long enough to be cheap, short enough to stop at once."""
+
+REALTIME_BLOCK_S = 0.1
+
+
+class RecordingSource:
+    """One sound file.
+
+    Args:
+        path: the file: wav, flac, ogg, mp3, ...; any rate, depth and number of channels.
+        rate_hz: rate of the blocks.
+        channel: channel to listen to, from 1; 0 means the mean of all.
+        realtime: as slowly as if it were live.
+
+    Raises:
+        SourceError: the file is missing, empty or not a sound file.
+    """
+
+    live = False
+    health = SourceHealth()
+
+    def __init__(self, path: str, rate_hz: int, channel: int = 0, realtime: bool = False) -> None:
+        import soundfile
+
+        self.name = path
+        self._rate_hz = rate_hz
+        self._channel = channel or None
+        self._realtime = realtime
+        if Path(path).is_dir():
+            raise SourceError(f"{path} is a folder; name the sound files in it, as in {path}/*.wav")
+        if not Path(path).exists():
+            raise SourceError(f"there is no file {path}")
+        try:
+            with Path(path).open("rb"):
+                pass
+            self._file = soundfile.SoundFile(path)
+        except OSError as error:
+            raise SourceError(f"cannot read {path}: {error.strerror}") from error
+        except soundfile.LibsndfileError as error:
+            raise SourceError(
+                f"{path} is not a sound file that can be read (wav, flac, ogg, mp3 and others are): "
+                f"{error.error_string.rstrip('.')}"
+            ) from error
+        if self._file.frames == 0:
+            self._file.close()
+            raise SourceError(f"{path} holds no samples")
+
+    @property
+    def duration_s(self) -> float:
+        """Length according to the file's header."""
+        return float(self._file.frames / self._file.samplerate)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the whole file; see `Source.blocks`."""
+        import soundfile
+
+        file_rate_hz = self._file.samplerate
+        resampler = StreamResampler(file_rate_hz, self._rate_hz)
+        size = max(1, round((REALTIME_BLOCK_S if self._realtime else BLOCK_S) * file_rate_hz))
+        began = time.monotonic()
+        position = 0
+        while position < self._file.frames:
+            try:
+                samples = self._file.read(size, dtype="float32", always_2d=True)
+            except soundfile.LibsndfileError as error:
+                yield from resampler.flush()
+                self._damaged(position, error.error_string)
+            if len(samples) == 0:
+                yield from resampler.flush()
+                self._damaged(position, "the file ends early")
+            block = Block(position, to_mono(samples, self._channel))
+            position += len(samples)
+            if self._realtime:
+                time.sleep(max(0.0, began + position / file_rate_hz - time.monotonic()))
+            yield from resampler.push(block)
+        yield from resampler.flush()
+
+    def _damaged(self, position: int, reason: str) -> None:
+        at_s = position / self._file.samplerate
+        raise SourceError(
+            f"{self.name} is damaged or truncated: nothing can be read after {at_s:.1f} s "
+            f"({reason.strip().rstrip('.')})"
+        )
+
+    def unix_time(self, sample: int) -> float:
+        """Files have no dates."""
+        raise SourceError(f"{self.name} is a file: its times are positions, not dates")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

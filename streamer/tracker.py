@@ -1,0 +1,184 @@
+"""Smoothed probabilities to sounds with an onset and an offset.
+
+Each class is tracked by itself, so several can go on at once:
+
+- A sound begins when its smoothed probability reaches ``on`` and ends when it has stayed under ``off``
+  for the hang-over (hysteresis).
+- When it began is told from the raw probabilities: the network first tells a sound in the window that
+  holds `visible_onset_s` of it, half a hop more or less, and lets go of it in the window that holds no
+  more than `visible_offset_s`.
+- A sound that does not stop is cut into pieces of `longest_s`, so that the log is never far behind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from streamer.manifest import ClassRule
+from streamer.types import FloatArray, Sound, Window
+
+SHORTEST_S = 0.1
+"""No sound is logged as shorter than this."""
+
+
+@dataclass(frozen=True)
+class TrackerTimes:
+    """Durations on the sample clock."""
+
+    rate_hz: int
+    hop_s: float
+    visible_onset_s: float
+    visible_offset_s: float
+    longest_s: float
+
+    def samples(self, seconds: float) -> int:
+        """Seconds as a number of samples."""
+        return round(seconds * self.rate_hz)
+
+
+@dataclass
+class OpenSound:
+    """A sound that is going on."""
+
+    label: str
+    start_sample: int
+    noticed_sample: int
+    """End of the window in which it was noticed."""
+
+    confirmed: bool = False
+    """True once it has lasted for its minimum duration."""
+
+    faded_sample: int | None = None
+    """Best estimate of its end, while the network does not hear it."""
+
+    below_since: int | None = None
+    """End of the first window in which it was under ``off``, while it is."""
+
+    levels: list[float] = field(default_factory=list)
+    """Smoothed probabilities so far."""
+
+    def finished(self, end_sample: int) -> Sound:
+        """The sound as it is logged."""
+        return Sound(
+            self.label,
+            self.start_sample,
+            end_sample,
+            confidence=max(self.levels),
+            mean_confidence=sum(self.levels) / len(self.levels),
+        )
+
+
+class Tracker:
+    """Follows every class of a model."""
+
+    def __init__(self, rules: tuple[ClassRule, ...], times: TrackerTimes) -> None:
+        self._rules = rules
+        self._times = times
+        self._on = np.array([rule.on for rule in rules], np.float32)
+        self._off = np.array([rule.off for rule in rules], np.float32)
+        self._shortest = times.samples(SHORTEST_S)
+        self._open: dict[int, OpenSound] = {}
+        self._start_run()
+
+    def _start_run(self) -> None:
+        self._visible = np.zeros(len(self._rules), np.bool_)
+        self._onset = np.zeros(len(self._rules), np.int64)
+        self._previous: Window | None = None
+
+    @property
+    def open_sounds(self) -> list[OpenSound]:
+        """Confirmed sounds that are going on, oldest first."""
+        confirmed = [sound for sound in self._open.values() if sound.confirmed]
+        return sorted(confirmed, key=lambda sound: sound.start_sample)
+
+    def push(self, window: Window, raw: FloatArray, smoothed: FloatArray) -> list[Sound]:
+        """Take what was heard in the next window; give the sounds that are over.
+
+        Args:
+            raw, smoothed: probabilities of shape (labels,).
+        """
+        visible = raw >= self._off
+        begins = visible & ~self._visible
+        if begins.any():
+            self._onset[begins] = self._estimated_onset(window)
+        self._visible = visible
+        done: list[Sound] = []
+        for at in np.flatnonzero(smoothed >= self._on).tolist():
+            if at not in self._open:
+                onset = int(self._onset[at])
+                self._open[at] = OpenSound(self._rules[at].label, onset, window.end_sample)
+        for at in list(self._open):
+            done.extend(self._follow(at, window, bool(visible[at]), float(smoothed[at])))
+        self._previous = window
+        return done
+
+    def finish(self) -> list[Sound]:
+        """End every open sound: the samples stop here (end of the file, a gap, a stop)."""
+        last = self._previous
+        done: list[Sound] = []
+        if last is not None:
+            for sound in self._open.values():
+                if sound.confirmed:
+                    heard = last.audible_end if sound.faded_sample is None else sound.faded_sample
+                    done.append(sound.finished(max(heard, sound.start_sample + self._shortest)))
+        self._open.clear()
+        self._start_run()
+        return done
+
+    def _estimated_onset(self, window: Window) -> int:
+        """When a sound that the network hears for the first time in `window` began."""
+        if self._previous is None:
+            # It may have been there before listening began; what was not heard is not claimed.
+            return window.audible_start
+        back_s = self._times.visible_onset_s + self._times.hop_s / 2
+        return max(window.audible_start, window.end_sample - self._times.samples(back_s))
+
+    def _estimated_offset(self, window: Window, sound: OpenSound) -> int:
+        """When a sound that the network no longer hears in `window` ended."""
+        ahead_s = self._times.visible_offset_s - self._times.hop_s / 2
+        end = window.start_sample + self._times.samples(ahead_s)
+        heard = self._previous if window.silent else window
+        if heard is not None:
+            end = min(end, heard.audible_end)
+        return max(end, sound.start_sample + self._shortest)
+
+    def _follow(self, at: int, window: Window, visible: bool, smoothed: float) -> list[Sound]:
+        rule, sound = self._rules[at], self._open[at]
+        if visible:
+            sound.faded_sample = None
+        elif sound.faded_sample is None:
+            sound.faded_sample = self._estimated_offset(window, sound)
+        if smoothed >= rule.off:
+            sound.below_since = None
+            sound.levels.append(smoothed)
+        elif sound.below_since is None:
+            sound.below_since = window.end_sample
+        lasted = window.end_sample - sound.noticed_sample
+        if sound.below_since is None and lasted >= self._times.samples(rule.min_duration_s):
+            sound.confirmed = True
+        if sound.below_since is not None:
+            quiet = window.end_sample - sound.below_since
+            if quiet >= self._times.samples(rule.hangover_s):
+                return self._close(at, window)
+            return []
+        return self._cut(sound, window)
+
+    def _close(self, at: int, window: Window) -> list[Sound]:
+        sound = self._open.pop(at)
+        if not sound.confirmed:
+            return []
+        end = sound.faded_sample
+        return [sound.finished(self._estimated_offset(window, sound) if end is None else end)]
+
+    def _cut(self, sound: OpenSound, window: Window) -> list[Sound]:
+        """Log what has been heard of an endless sound and go on with the rest."""
+        longest = self._times.samples(self._times.longest_s)
+        if not sound.confirmed or window.audible_end - sound.start_sample < longest:
+            return []
+        cut = sound.start_sample + longest
+        piece = sound.finished(cut)
+        sound.start_sample = cut
+        sound.levels = sound.levels[-1:]
+        return [piece]
