@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TextIO
@@ -30,6 +31,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     """
     model = load_model(settings.model.name)
     rules = rules_in_force(model, settings.events)
+    sources = open_sources(settings, model, demo)
     sinks = open_sinks(settings)
     monitor = Monitor(
         model,
@@ -43,13 +45,9 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     with stop_on_signals() as stop, screen(settings, monitor, screenshot, sinks) as say:
         if settings.log.csv:
             say(f"events go to {settings.log.csv}")
-        for opened in open_sources(settings, model, demo):
-            if isinstance(opened, SourceError):
-                say(f"esc-listen: {opened}")
-                failed += 1
-                continue
+        for open_next in sources:
             try:
-                hear(opened, model, settings, sinks, monitor, counts, stop)
+                hear(open_next(), model, settings, sinks, monitor, counts, stop)
             except SourceError as error:
                 say(f"esc-listen: {error}")
                 failed += 1
@@ -95,19 +93,22 @@ def broken_pipe(sink: QueuedSink) -> bool:
     return isinstance(sink.error, BrokenPipeError)
 
 
-def open_sources(settings: Settings, model: Model, demo: bool) -> Iterator[Source | SourceError]:
-    """Open the inputs one after the other; an error stands for one that cannot be heard."""
+def open_sources(settings: Settings, model: Model, demo: bool) -> list[Callable[[], Source]]:
+    """What opens each input in its turn. A single one is opened at once.
+
+    Raises:
+        SourceError: the single input cannot be heard; nothing has been logged or shown yet.
+    """
     rate_hz = model.manifest.front_end.sample_rate_hz
     if demo:
         from streamer.demo import DemoSource
 
-        yield DemoSource(rate_hz)
-        return
-    for name in settings.source.input:
-        try:
-            yield open_source(name, settings.source, rate_hz)
-        except SourceError as error:
-            yield error
+        return [partial(DemoSource, rate_hz)]
+    openers = [partial(open_source, name, settings.source, rate_hz) for name in settings.source.input]
+    if len(openers) > 1:
+        return openers
+    only = openers[0]()
+    return [lambda: only]
 
 
 def open_sinks(settings: Settings) -> list[QueuedSink]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import tempfile
 from collections.abc import Iterator
@@ -13,14 +14,30 @@ from typing import Any
 import numpy as np
 
 from streamer.classifier import quiet_native_code
-from streamer.manifest import FORMAT, ClassRule, Manifest, ModelInput, Provenance, add_manifest
+from streamer.manifest import (
+    FORMAT,
+    ClassRule,
+    Manifest,
+    ModelInput,
+    Provenance,
+    add_manifest,
+    replace_manifest,
+)
+from streamer.model import load_model
 from streamer.tables import from_table
 from streamer.types import FloatArray
+from trainer.calibrate import calibrated
+from trainer.datasets import read_background, read_dataset
+from trainer.evaluate import evaluate
 from trainer.examples import epoch_batches, load_training_data
 from trainer.recipe import Recipe
+from trainer.spectrograms import read_mono
 
 CALIBRATION_BATCHES = 6
 """Batches of training examples that the ranges of int8 are taken from."""
+
+TIMED_CLIPS = 200
+"""Training clips by which onset and offset times are calibrated."""
 
 
 class ExportError(Exception):
@@ -105,22 +122,22 @@ def check_int8(content: bytes) -> None:
             raise ExportError(f"the tensor {tensor['name']!r} is still floating point")
 
 
-def export(folder: Path, data_folder: Path, background: Path | None, out: Path) -> None:
-    """Write the int8 model of a finished training to `out`.
+def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, wrong_budget: float) -> None:
+    """Write the int8 model of a finished training to `out`, with its thresholds and figures.
 
     Args:
         folder: where `fit` left the network.
-        data_folder, background: the training data again, for calibration windows.
+        data_folder, background_folder: the training data again, for calibration.
+        wrong_budget: share of validation clips that may give an event of a wrong class.
     """
     from ai_edge_litert.interpreter import Interpreter
 
     trained = read_trained(folder)
     recipe = trained.recipe
     network = trained.load()
-    data = load_training_data(recipe, data_folder, background)
+    data = load_training_data(recipe, data_folder, background_folder)
     batches = islice(epoch_batches(data, recipe, recipe.schedule.epochs), CALIBRATION_BATCHES)
-    examples = [example for inputs, _ in batches for example in inputs]
-    content = to_int8(network, examples)
+    content = to_int8(network, [example for inputs, _ in batches for example in inputs])
     tensor = Interpreter(model_content=content).get_input_details()[0]["name"]
     manifest = Manifest(
         format=FORMAT,
@@ -136,11 +153,32 @@ def export(folder: Path, data_folder: Path, background: Path | None, out: Path) 
             licence=recipe.data.licence,
             train_folds=recipe.data.train_folds,
             validation_folds=recipe.data.validation_folds,
-            background="" if background is None else "recordings without labelled sounds",
+            background="recordings without labelled sounds",
             seed=recipe.schedule.seed,
             epochs=recipe.schedule.epochs,
             parameters=network.count_params(),
         ),
     )
     out.write_bytes(add_manifest(content, manifest))
-    print(f"{out}: {out.stat().st_size / 1000:.0f} kB, {network.count_params():,} parameters, int8")
+    clips = read_dataset(recipe.data.dataset, data_folder)
+    validation = [clip for clip in clips if clip.fold in recipe.data.validation_folds]
+    if validation:
+        quiet = read_background(background_folder, "train")
+        background = np.concatenate([read_mono(item.path, recipe.front_end.sample_rate_hz) for item in quiet])
+        training = data.clips[:: max(1, len(data.clips) // TIMED_CLIPS)]
+        manifest = calibrated(manifest, out, validation, training, background, wrong_budget)
+        replace_manifest(out, manifest)
+        figures = evaluate(load_model(out), validation)
+        folds = ", ".join(map(str, recipe.data.validation_folds))
+        measured = {
+            f"{recipe.data.dataset}, fold {folds} (validation), int8, streaming": {
+                "clip_accuracy": round(figures.clip_accuracy, 4),
+                "window_accuracy": round(figures.window_accuracy, 4),
+                "ece": round(figures.ece, 4),
+                "clips": figures.clips,
+            }
+        }
+        replace_manifest(out, dataclasses.replace(manifest, measured=measured))
+        print(json.dumps(measured))
+    size_kb = out.stat().st_size / 1000
+    print(f"{out}: {size_kb:.0f} kB, {network.count_params():,} parameters, int8")
