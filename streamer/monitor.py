@@ -260,7 +260,7 @@ class Monitor:
             gaps=self._health.gaps,
             lost_s=self._health.lost_samples / self._rate_hz,
             overflows=self._health.overflows,
-            broken_samples=self._broken_samples,
+            broken_samples=self._broken_samples + self._health.broken_samples,
             dropped_rows=self._dropped_rows(),
             cpu_percent=100.0 * (used - used_then) / (now - then) if now > then else 0.0,
             memory_mb=resident_mb(),

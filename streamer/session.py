@@ -104,7 +104,9 @@ def open_sources(settings: Settings, model: Model, demo: bool) -> list[Callable[
         from streamer.demo import DemoSource
 
         return [partial(DemoSource, rate_hz)]
-    openers = [partial(open_source, name, settings.source, rate_hz) for name in settings.source.input]
+    openers: list[Callable[[], Source]] = [
+        partial(open_source, name, settings.source, rate_hz) for name in settings.source.input
+    ]
     if len(openers) > 1:
         return openers
     only = openers[0]()

@@ -104,8 +104,8 @@ class Status:
     them fill every picture."""
 
     frames_total: int
-    """Frames computed since the start: the absolute number of the frame after the last one in
-    `spectrogram`. It never goes back, not even after a gap."""
+    """Frames computed since the source was opened: the absolute number of the frame after the last
+    one in `spectrogram`. A gap does not set it back, the next source does."""
 
     band_hz: tuple[float, ...]
     """Centre frequency of each mel band, or empty if not known."""

@@ -19,6 +19,11 @@ def check_channel(channel: int | None, channels: int) -> None:
         raise SourceError(f"there is no channel {channel}: this input has {there}")
 
 
+def count_broken(samples: FloatArray) -> int:
+    """How many samples are not finite numbers; `to_mono` takes them as 0."""
+    return samples.size - int(np.isfinite(samples).sum())
+
+
 def to_mono(samples: FloatArray, channel: int | None) -> FloatArray:
     """Mix all channels, or pick one.
 

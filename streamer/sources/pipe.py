@@ -12,7 +12,7 @@ import numpy as np
 
 from streamer.errors import SourceError
 from streamer.settings import SampleFormat
-from streamer.sources.mixdown import to_mono
+from streamer.sources.mixdown import count_broken, to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block, FloatArray
@@ -37,7 +37,6 @@ class PipeSource:
     name = "stdin"
     live = True
     duration_s = None
-    health = SourceHealth()
 
     def __init__(
         self,
@@ -61,6 +60,12 @@ class PipeSource:
         self._channel = channel or None
         self._anchor = time.time()
         self._closed = False
+        self._broken_samples = 0
+
+    @property
+    def health(self) -> SourceHealth:
+        """A pipe loses nothing; it may carry broken floats."""
+        return SourceHealth(broken_samples=self._broken_samples)
 
     def blocks(self) -> Iterator[Block]:
         """Yield samples as they arrive; see `Source.blocks`."""
@@ -85,6 +90,7 @@ class PipeSource:
             if position == 0 and len(samples):
                 # The first bytes were sampled just before they could be read.
                 self._anchor = time.time() - len(samples) / self._pcm_rate_hz
+            self._broken_samples += count_broken(samples)
             block = Block(position, to_mono(samples, self._channel))
             position += len(samples)
             for out in resampler.push(block):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from streamer.errors import SourceError
-from streamer.sources.mixdown import to_mono
+from streamer.sources.mixdown import count_broken, to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block
@@ -32,7 +32,6 @@ class RecordingSource:
     """
 
     live = False
-    health = SourceHealth()
 
     def __init__(self, path: str, rate_hz: int, channel: int = 0, realtime: bool = False) -> None:
         import soundfile
@@ -41,6 +40,7 @@ class RecordingSource:
         self._rate_hz = rate_hz
         self._channel = channel or None
         self._realtime = realtime
+        self._broken_samples = 0
         if Path(path).is_dir():
             raise SourceError(f"{path} is a folder; name the sound files in it, as in {path}/*.wav")
         if not Path(path).exists():
@@ -59,6 +59,11 @@ class RecordingSource:
         if self._file.frames == 0:
             self._file.close()
             raise SourceError(f"{path} holds no samples")
+
+    @property
+    def health(self) -> SourceHealth:
+        """A file loses nothing; it may hold broken floats."""
+        return SourceHealth(broken_samples=self._broken_samples)
 
     @property
     def duration_s(self) -> float:
@@ -83,6 +88,7 @@ class RecordingSource:
             if len(samples) == 0:
                 yield from resampler.flush()
                 self._damaged(position, "the file ends early")
+            self._broken_samples += count_broken(samples)
             block = Block(position, to_mono(samples, self._channel))
             position += len(samples)
             if self._realtime:

@@ -22,6 +22,9 @@ class SourceHealth:
     overflows: int = 0
     """Times that the sound system reported that it had dropped input."""
 
+    broken_samples: int = 0
+    """Samples that were not finite numbers and were taken as zero."""
+
 
 class Source(Protocol):
     """One stream of samples: a microphone, a file, a pipe."""
