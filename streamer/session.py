@@ -155,7 +155,7 @@ def screen(
     settings: Settings, monitor: Monitor, screenshot: str | None, sinks: list[QueuedSink]
 ) -> Iterator[Say]:
     """The dashboard on a terminal, plain lines elsewhere; gives what prints a message for people."""
-    if settings.log.json or settings.screen.plain or not sys.stdout.isatty():
+    if settings.log.json or settings.screen.plain or not drawable():
         if not settings.log.json:
             sinks.append(QueuedSink(PlainLines(sys.stdout), "standard output", patient=True))
         with watch_state(monitor):
@@ -173,6 +173,15 @@ def screen(
             yield say
     finally:
         say.release(sys.stderr)
+
+
+def drawable() -> bool:
+    """True on a terminal that can show a dashboard."""
+    if not sys.stdout.isatty():
+        return False
+    from streamer.dashboard import can_draw
+
+    return can_draw()
 
 
 ALARMS = {
