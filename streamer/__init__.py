@@ -13,6 +13,8 @@ from streamer.settings import EventSettings, SourceSettings
 from streamer.sources import Source, open_source
 from streamer.types import Block, Event
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Block",
     "EscListenError",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,20 +10,8 @@ import numpy as np
 from streamer.errors import ModelError
 from streamer.manifest import ModelInput
 from streamer.model import Model
+from streamer.native import quiet_native_code
 from streamer.types import FloatArray
-
-
-@contextlib.contextmanager
-def quiet_native_code() -> Iterator[None]:
-    """Keep the chatter of native libraries, which write to descriptor 2 directly, off the screen."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from importlib.metadata import version
 from pathlib import Path
 
+from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
 from streamer.settings import Settings, read_settings
 from streamer.tables import from_table, to_table
@@ -70,7 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--list-devices", action="store_true", help="list the microphones and stop")
     add("--list-models", action="store_true", help="list the shipped models and stop")
     add("--debug", action="store_true", help="show the full traceback when something fails")
-    add("--version", action="version", version=f"esc-listen {version('esc-listen')}")
+    add("--version", action="version", version=f"esc-listen {__version__}")
     return parser
 
 
@@ -145,6 +145,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.error("--demo brings its own sound; leave out --input")
     if options.csv and options.no_csv:
         parser.error("--csv and --no-csv contradict each other")
+    if options.screenshot and (options.plain or options.json):
+        parser.error("--screenshot needs the dashboard; leave out --plain and --json")
     base = read_settings(Path(options.config)) if options.config else Settings()
     try:
         settings = with_options(base, options)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.classifier import Classifier
+from streamer.edges import EdgeFinder
 from streamer.errors import SettingsError, SourceError
 from streamer.manifest import ClassRule
 from streamer.model import DEFAULT_MODEL, Model, load_model
@@ -47,10 +48,12 @@ class Listener:
             TrackerTimes(
                 self._rate_hz,
                 self._scorer.hop_s,
+                manifest.visible,
                 manifest.visible_onset_s,
                 manifest.visible_offset_s,
                 settings.max_duration_s,
             ),
+            EdgeFinder(manifest.front_end),
         )
         self._reported = np.array([not settings.labels or x in settings.labels for x in model.labels])
         self._nothing = np.zeros(len(model.labels), np.float32)
@@ -177,7 +180,6 @@ def listen(
     if monitor:
         monitor.opened(source)
     failure: SourceError | None = None
-    ended = False
     try:
         try:
             last_heard = time.monotonic()
@@ -191,11 +193,9 @@ def listen(
                     yield from map(event, listener.push(block))
                 elif time.monotonic() - last_heard > STALL_S:
                     yield from map(event, listener.interrupt())
-            else:
-                ended = True
         except SourceError as error:
             failure = error
-        yield from map(event, listener.finish() if ended or not source.live else listener.interrupt())
+        yield from map(event, listener.interrupt() if source.live else listener.finish())
     finally:
         source.close()
         if monitor:

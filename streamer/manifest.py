@@ -98,11 +98,14 @@ class Manifest:
     smoothing_s: float = 0.5
     """Time constant of the probability smoothing."""
 
+    visible: float = 0.2
+    """Raw probability from which on a sound counts as being somewhere in the window."""
+
     visible_onset_s: float = 0.4
-    """How much of a sound a window must hold at its end before the network tells it."""
+    """How much of a sound a window must hold at its end before it is visible."""
 
     visible_offset_s: float = 0.4
-    """How much of a sound that is over a window still holds at its start when the network lets go."""
+    """How much of a sound that is over a window still holds at its start when it is not any more."""
 
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures of this very file, by name, with what they were measured on."""

@@ -47,7 +47,10 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
             say(f"events go to {settings.log.csv}")
         for open_next in sources:
             try:
-                hear(open_next(), model, settings, sinks, monitor, counts, stop)
+                source = open_next()
+                if source.live:
+                    say(f"listening to {source.name} with the model {model.name}; Ctrl-C stops")
+                hear(source, model, settings, sinks, monitor, counts, stop)
             except SourceError as error:
                 say(f"esc-listen: {error}")
                 failed += 1

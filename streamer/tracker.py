@@ -4,9 +4,9 @@ Each class is tracked by itself, so several can go on at once:
 
 - A sound begins when its smoothed probability reaches ``on`` and ends when it has stayed under ``off``
   for the hang-over (hysteresis).
-- When it began is told from the raw probabilities: the network first tells a sound in the window that
-  holds `visible_onset_s` of it, half a hop more or less, and lets go of it in the window that holds no
-  more than `visible_offset_s`.
+- When it began is told from the first window in which the raw probability was at least `visible`: by
+  the sharpest rise of the level there, or, where there is none, by how much of a sound a window must
+  hold before the network tells it (`visible_onset_s`, half a hop more or less). Its end likewise.
 - A sound that does not stop is cut into pieces of `longest_s`, so that the log is never far behind.
 """
 
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from streamer.edges import EdgeFinder
 from streamer.manifest import ClassRule
 from streamer.types import FloatArray, Sound, Window
 
@@ -29,6 +30,7 @@ class TrackerTimes:
 
     rate_hz: int
     hop_s: float
+    visible: float
     visible_onset_s: float
     visible_offset_s: float
     longest_s: float
@@ -73,11 +75,14 @@ class OpenSound:
 class Tracker:
     """Follows every class of a model."""
 
-    def __init__(self, rules: tuple[ClassRule, ...], times: TrackerTimes) -> None:
+    def __init__(
+        self, rules: tuple[ClassRule, ...], times: TrackerTimes, edges: EdgeFinder | None = None
+    ) -> None:
         self._rules = rules
         self._times = times
+        self._edges = edges
         self._on = np.array([rule.on for rule in rules], np.float32)
-        self._off = np.array([rule.off for rule in rules], np.float32)
+        self._least_visible = np.array([min(times.visible, rule.off) for rule in rules], np.float32)
         self._shortest = times.samples(SHORTEST_S)
         self._open: dict[int, OpenSound] = {}
         self._start_run()
@@ -99,7 +104,7 @@ class Tracker:
         Args:
             raw, smoothed: probabilities of shape (labels,).
         """
-        visible = raw >= self._off
+        visible = raw >= self._least_visible
         begins = visible & ~self._visible
         if begins.any():
             self._onset[begins] = self._estimated_onset(window)
@@ -129,6 +134,9 @@ class Tracker:
 
     def _estimated_onset(self, window: Window) -> int:
         """When a sound that the network hears for the first time in `window` began."""
+        edge = self._edges.onset(window) if self._edges else None
+        if edge is not None:
+            return max(edge, window.audible_start)
         if self._previous is None:
             # It may have been there before listening began; what was not heard is not claimed.
             return window.audible_start
@@ -137,12 +145,15 @@ class Tracker:
 
     def _estimated_offset(self, window: Window, sound: OpenSound) -> int:
         """When a sound that the network no longer hears in `window` ended."""
-        ahead_s = self._times.visible_offset_s - self._times.hop_s / 2
-        end = window.start_sample + self._times.samples(ahead_s)
-        heard = self._previous if window.silent else window
+        before = self._previous
+        edge = self._edges.offset(before) if self._edges and before else None
+        if edge is None or edge <= sound.start_sample:
+            ahead_s = self._times.visible_offset_s - self._times.hop_s / 2
+            edge = window.start_sample + self._times.samples(ahead_s)
+        heard = before if window.silent else window
         if heard is not None:
-            end = min(end, heard.audible_end)
-        return max(end, sound.start_sample + self._shortest)
+            edge = min(edge, heard.audible_end)
+        return max(edge, sound.start_sample + self._shortest)
 
     def _follow(self, at: int, window: Window, visible: bool, smoothed: float) -> list[Sound]:
         rule, sound = self._rules[at], self._open[at]

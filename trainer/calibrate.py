@@ -56,7 +56,7 @@ def choose_threshold(
 
 
 def onset_delays(
-    clips: Sequence[Clip], background: FloatArray, model_path: Path, off: float
+    clips: Sequence[Clip], background: FloatArray, model_path: Path, visible: float
 ) -> tuple[float, float]:
     """How much of a sound a window must hold before it is told, and still holds when it is lost.
 
@@ -91,7 +91,7 @@ def onset_delays(
         heard = [
             (score.window.start_sample / rate_hz, score.window.end_sample / rate_hz)
             for score in Scorer(classifier, FINE_HOP_S).push(Block(0, stream))[1]
-            if score.probabilities is not None and score.probabilities[label] >= off
+            if score.probabilities is not None and score.probabilities[label] >= visible
         ]
         if not heard or heard[0][1] < begin_s:
             continue
@@ -117,7 +117,7 @@ def calibrated(
     ]
     on = choose_threshold([p[0] for p in pairs], [p[1] for p in pairs], manifest, wrong_budget)
     off = round(OFF_SHARE * on, 3)
-    visible_onset_s, visible_offset_s = onset_delays(training, background, model_path, off)
+    visible_onset_s, visible_offset_s = onset_delays(training, background, model_path, manifest.visible)
     return dataclasses.replace(
         manifest,
         classes=tuple(dataclasses.replace(rule, on=on, off=off) for rule in manifest.classes),

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from streamer.classifier import quiet_native_code
 from streamer.manifest import (
     FORMAT,
     ClassRule,
@@ -24,6 +23,7 @@ from streamer.manifest import (
     replace_manifest,
 )
 from streamer.model import load_model
+from streamer.native import quiet_native_code
 from streamer.tables import from_table
 from streamer.types import FloatArray
 from trainer.calibrate import calibrated

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import os
 from pathlib import Path
@@ -24,6 +25,7 @@ class CsvLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._extra_columns = 0
         if not path.parent.is_dir():
             raise SinkError(f"cannot log to {path}: there is no folder {path.parent}; create it first")
         if path.exists() and not path.is_file():
@@ -55,8 +57,6 @@ class CsvLog:
             # A row that was torn by a power cut must not swallow the next one.
             self._append("\n")
 
-    _extra_columns = 0
-
     def write(self, event: Event) -> None:
         """Append the event; after an error the file is as it was before."""
         text = io.StringIO()
@@ -70,7 +70,7 @@ class CsvLog:
         try:
             written = self._file.write(data)
             if written != len(data):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError:
             self._file.truncate(before)
             raise

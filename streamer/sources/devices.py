@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from streamer.errors import SourceError
+from streamer.native import quiet_native_code
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ def load_sounddevice() -> ModuleType:
         SourceError: PortAudio is missing or does not start.
     """
     try:
-        import sounddevice
+        with quiet_native_code():
+            import sounddevice
     except OSError as error:
         raise SourceError(
             "no PortAudio on this system: sudo apt install libportaudio2 "

@@ -19,7 +19,7 @@ from streamer.errors import SourceError
 from streamer.ring import SampleRing
 from streamer.sources.capture_clock import CaptureClock
 from streamer.sources.devices import InputDevice, find_device, list_devices, load_sounddevice
-from streamer.sources.mixdown import check_channel, to_mono
+from streamer.sources.mixdown import check_channel, count_broken, to_mono
 from streamer.sources.resample import StreamResampler, convert_index
 from streamer.sources.source import SourceHealth
 from streamer.types import Block, FloatArray
@@ -88,6 +88,7 @@ class MicrophoneSource:
         self._overflows = 0
         self._gaps = 0
         self._lost_native = 0
+        self._broken_samples = 0
         self._next_native = 0
 
     @property
@@ -99,7 +100,7 @@ class MicrophoneSource:
     def health(self) -> SourceHealth:
         """What was lost since the device was opened."""
         lost_samples = convert_index(self._lost_native, self._native_hz, self._rate_hz)
-        return SourceHealth(self._gaps, lost_samples, self._overflows)
+        return SourceHealth(self._gaps, lost_samples, self._overflows, self._broken_samples)
 
     @property
     def silent_for_s(self) -> float:
@@ -205,6 +206,7 @@ class MicrophoneSource:
             self._gaps += 1
             self._lost_native += got.start_index - self._next_native
         self._next_native = got.start_index + len(got.samples)
+        self._broken_samples += count_broken(got.samples)
         return Block(got.start_index, to_mono(got.samples, self._channel))
 
     def _end(self) -> SourceError:

@@ -1,0 +1,188 @@
+"""The parts of the microphone that need no sound: devices, messages, dates, estimates of loss."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from ctypes.util import find_library
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from streamer.errors import SourceError
+from streamer.sources.capture_clock import CaptureClock
+from streamer.sources.devices import InputDevice, describe_devices, find_device
+from streamer.sources.microphone import channels_to_open
+
+ROOT = Path(__file__).parent.parent
+
+BUILT_IN = InputDevice(0, "HDA Intel PCH: ALC257 Analog (hw:0,0)", "ALSA", 2, 44_100, False)
+USB = InputDevice(3, "USB Audio Device: - (hw:1,0)", "ALSA", 1, 48_000, False)
+PULSE = InputDevice(7, "pulse", "ALSA", 32, 44_100, False)
+DEFAULT = InputDevice(12, "default", "ALSA", 32, 44_100, True)
+MONITOR = InputDevice(13, "PulseAudio monitor", "JACK", 2, 48_000, False)
+DEVICES = [BUILT_IN, USB, PULSE, DEFAULT, MONITOR]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        (None, DEFAULT),
+        (3, USB),
+        ("3", USB),
+        ("usb audio", USB),
+        ("HDA INTEL", BUILT_IN),
+        ("hw:1", USB),
+        ("pulse", PULSE),  # the whole name wins over a part of another
+        ("PulseAudio", MONITOR),
+    ],
+)
+def test_a_device_is_found_by_index_or_part_of_its_name(wanted: str | int | None, found: InputDevice) -> None:
+    assert find_device(wanted, DEVICES) is found
+
+
+@pytest.mark.parametrize("wanted", ["webcam", "99", 99, 1])
+def test_an_unknown_device_is_refused_with_those_there_are(wanted: str | int) -> None:
+    with pytest.raises(SourceError, match="no input device") as refused:
+        find_device(wanted, DEVICES)
+    message = str(refused.value)
+    assert "\n" not in message
+    for device in DEVICES:
+        assert f"{device.index} ({device.name}" in message
+
+
+def test_an_ambiguous_device_is_refused_with_those_it_fits() -> None:
+    with pytest.raises(SourceError, match="fits several") as refused:
+        find_device("hw:", DEVICES)
+    message = str(refused.value)
+    assert BUILT_IN.name in message
+    assert USB.name in message
+    assert PULSE.name not in message
+
+
+@pytest.mark.parametrize("wanted", [None, 0, "usb"])
+def test_without_any_microphone_the_message_says_what_to_do(wanted: str | int | None) -> None:
+    with pytest.raises(SourceError, match=r"no microphone found: plug one in .* --list-devices"):
+        find_device(wanted, [])
+
+
+def test_without_a_default_microphone_one_must_be_chosen() -> None:
+    with pytest.raises(SourceError, match=r"no default microphone .* --device: 0 \(HDA"):
+        find_device(None, [BUILT_IN, USB])
+
+
+def test_the_table_shows_every_device_and_marks_the_default() -> None:
+    lines = describe_devices(DEVICES).splitlines()
+    assert len(lines) == 1 + len(DEVICES)
+    for line, device in zip(lines[1:], DEVICES, strict=True):
+        assert device.name in line
+        assert f"{device.rate_hz} Hz" in line
+        assert line.startswith("*") == device.is_default
+    assert describe_devices([]) == "no input device found"
+
+
+@pytest.mark.parametrize(
+    ("device", "channel", "opened"), [(BUILT_IN, None, 2), (USB, 1, 1), (PULSE, None, 2), (PULSE, 5, 5)]
+)
+def test_software_mixers_are_not_asked_for_all_they_could_make_up(
+    device: InputDevice, channel: int | None, opened: int
+) -> None:
+    assert channels_to_open(device, channel) == opened
+
+
+def run_microphone(environment: dict[str, str], preparation: str = "") -> str:
+    """Try to construct a microphone in a process of its own; its last line on standard error."""
+    program = f"""
+import sys
+{preparation}
+from streamer.errors import SourceError
+from streamer.sources.microphone import MicrophoneSource
+try:
+    MicrophoneSource(22_050)
+except SourceError as error:
+    sys.exit(str(error))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return done.stderr.strip().splitlines()[-1] if done.returncode else ""
+
+
+def test_without_portaudio_the_message_says_how_to_get_it() -> None:
+    hide = "import ctypes.util\nctypes.util.find_library = lambda name: None"
+    message = run_microphone(dict(os.environ), hide)
+    assert message == (
+        "no PortAudio on this system: sudo apt install libportaudio2 (files and --input - work without it)"
+    )
+
+
+def test_a_system_without_inputs_is_told_so() -> None:
+    if not find_library("portaudio"):
+        if os.environ.get("ESC_REQUIRE_ALL") == "1":
+            pytest.fail("libportaudio2 is missing")
+        pytest.skip("libportaudio2 is missing")
+    message = run_microphone(dict(os.environ))
+    if not message:
+        pytest.skip("this system has a microphone")
+    assert message.startswith("no microphone found: plug one in")
+
+
+RATE_HZ = 48_000
+BLOCK = 480
+OPENED_UNIX_S = 1.7e9
+
+
+def run_clock(delays_s: list[float], claimed_s: list[float]) -> CaptureClock:
+    """Callbacks whose first sample was in the air just when the stream was opened."""
+    clock = CaptureClock(RATE_HZ, OPENED_UNIX_S - 5.0)
+    for position, (delay_s, latency_s) in enumerate(zip(delays_s, claimed_s, strict=True)):
+        called_s = (position + 1) * BLOCK / RATE_HZ + delay_s
+        adc_s = 100.0 + called_s - latency_s if latency_s else 0.0
+        clock.observe(
+            position * BLOCK, BLOCK, OPENED_UNIX_S + called_s, 7.0 + called_s, 100.0 + called_s, adc_s
+        )
+    return clock
+
+
+@pytest.mark.parametrize("claims", ["true", "none", "too long at first", "impossible"])
+def test_dates_do_not_contain_the_jitter_of_callbacks(claims: str) -> None:
+    jitter_s = np.random.default_rng(3).exponential(0.03, 400)
+    jitter_s[57] = 0.0
+    block_s = BLOCK / RATE_HZ
+    claimed_s = {
+        "true": jitter_s + block_s,
+        "none": np.zeros(400),
+        "too long at first": np.maximum(block_s, 0.4 - np.arange(400) * block_s / 3),
+        "impossible": np.full(400, -3.0),
+    }[claims]
+    clock = run_clock(list(jitter_s), list(claimed_s))
+    assert clock.unix_time(0) == pytest.approx(OPENED_UNIX_S, abs=1e-3)
+    assert clock.unix_time(RATE_HZ * 3_600) == pytest.approx(OPENED_UNIX_S + 3_600, abs=1e-3)
+
+
+def test_a_true_latency_is_taken_off() -> None:
+    jitter_s = np.random.default_rng(4).exponential(0.03, 200)
+    jitter_s[9] = 0.0
+    clock = run_clock(list(jitter_s + 0.15), list(jitter_s + 0.15 + BLOCK / RATE_HZ))
+    assert clock.unix_time(0) == pytest.approx(OPENED_UNIX_S, abs=1e-3)
+
+
+def test_late_callbacks_do_not_move_the_dates_of_a_running_stream() -> None:
+    clock = run_clock([0.02] * 400, [0.0] * 400)
+    before_s = clock.unix_time(0)
+    clock.observe(400 * BLOCK, BLOCK, OPENED_UNIX_S, 7.0 + 3_600, 0.0, 0.0)
+    assert clock.unix_time(0) == before_s
+
+
+def test_dropped_input_is_estimated_from_the_clock_of_the_converter() -> None:
+    clock = CaptureClock(RATE_HZ, OPENED_UNIX_S)
+    assert clock.lost_samples(adc_s=50.0, elapsed_s=1.0) == 0  # nothing to compare with
+    clock.observe(0, BLOCK, OPENED_UNIX_S, 7.0, 50.1, 50.0)
+    assert clock.lost_samples(adc_s=50.01 + 0.25, elapsed_s=0.3) == 12_000
+    assert clock.lost_samples(adc_s=50.01 + 0.004, elapsed_s=0.3) == 0  # jitter
+    assert clock.lost_samples(adc_s=49.0, elapsed_s=0.3) == 0  # going back
+    assert clock.lost_samples(adc_s=5_000.0, elapsed_s=0.3) == 0  # more than time has passed
+    assert clock.lost_samples(adc_s=0.0, elapsed_s=0.3) == 0  # it does not tell
