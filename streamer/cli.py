@@ -9,7 +9,7 @@ from pathlib import Path
 from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
 from streamer.settings import Settings, read_settings
-from streamer.tables import from_table, to_table
+from streamer.tables import TableError, from_table, to_table
 
 DESCRIPTION = """\
 Hear environmental sounds, show them live and log them.
@@ -23,7 +23,8 @@ examples:
   esc-listen --device usb                  listen to the microphone with "usb" in its name
   esc-listen --input garden.wav night.flac --csv found.csv
   arecord -t raw -f S16_LE -r 44100 | esc-listen --input - --rate 44100
-  esc-listen --plain --labels dog,cat      only dogs and cats, no dashboard"""
+  esc-listen --plain --labels dog,cat      only dogs and cats, no dashboard
+  esc-listen bench                         what listening costs on this machine"""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -96,7 +97,7 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
             "threshold": options.threshold,
             "hop_s": options.hop,
             "smoothing_s": options.smoothing,
-            "labels": options.labels and [label.strip() for label in options.labels.split(",")],
+            "labels": None if options.labels is None else [x.strip() for x in options.labels.split(",")],
         },
         "log": {"csv": "" if options.no_csv else options.csv, "json": options.json},
         "screen": {"plain": options.plain},
@@ -104,11 +105,19 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
     table = to_table(settings)
     for name, values in given.items():
         table[name].update({key: value for key, value in values.items() if value is not None})
-    return from_table(Settings, table)
+    try:
+        return from_table(Settings, table)
+    except TableError as error:
+        raise SettingsError(str(error)) from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 failed, 2 wrong usage."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["bench"]:
+        from streamer.bench import main as bench
+
+        return bench(arguments[1:])
     parser = build_parser()
     options = parser.parse_args(arguments)
     try:
@@ -118,6 +127,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"esc-listen: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     except Exception as error:
         if options.debug:
             raise
@@ -157,3 +168,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from streamer.session import run_session
 
     return run_session(settings, demo=options.demo, screenshot=options.screenshot)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

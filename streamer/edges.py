@@ -7,6 +7,8 @@ or one of many), the tracker falls back on calibrated times.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from streamer.frontend import FrontEndSpec
@@ -62,7 +64,7 @@ class EdgeFinder:
         after = np.convolve(level, np.ones(self._loud) / self._loud, "valid")
         step = after[self._quiet :] - before[: len(after) - self._quiet]
         sharpest = float(step.max())
-        if sharpest < LEAST_DB:
+        if not LEAST_DB <= sharpest < math.inf:
             return None
         first = int(np.flatnonzero(step >= max(LEAST_DB, ALMOST * sharpest))[0])
         return first + int(step[first : first + self._loud].argmax()) + self._quiet

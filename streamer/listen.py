@@ -88,8 +88,11 @@ class Listener:
 
     def finish(self) -> list[Sound]:
         """End every sound at the end of a recording; a very short one is scored once."""
+        end = self._next_sample or 0
         _, scores = self._scorer.finish()
-        return self._track(scores) + self._tracker.finish()
+        sounds = self._track(scores) + self._tracker.finish()
+        # The last frame may reach into the padding, but no sound does.
+        return [dataclasses.replace(sound, end_sample=min(sound.end_sample, end)) for sound in sounds]
 
     def _track(self, scores: list[Scores]) -> list[Sound]:
         done: list[Sound] = []

@@ -74,6 +74,8 @@ class Monitor:
         self._state_since = self._started
         self._source: Source | None = None
         self._heard_before = self._heard_samples = 0
+        self._earlier = self._health = SourceHealth()
+        self._broken_samples = 0
         self._begin_stream()
 
     def _begin_stream(self) -> None:
@@ -82,6 +84,7 @@ class Monitor:
         self._frames_total = 0
         self._levels: deque[tuple[float, float, int]] = deque()
         self._heard_before += self._heard_samples
+        self._earlier = self._total_health()
         self._heard_samples = 0
         self._computing_s = 0.0
         self._broken_samples = 0
@@ -166,6 +169,16 @@ class Monitor:
             self._open = ()
             self._enter("finished")
 
+    def _total_health(self) -> SourceHealth:
+        """What all sources together have lost so far."""
+        earlier, now = self._earlier, self._health
+        return SourceHealth(
+            earlier.gaps + now.gaps,
+            earlier.lost_samples + now.lost_samples,
+            earlier.overflows + now.overflows,
+            earlier.broken_samples + now.broken_samples + self._broken_samples,
+        )
+
     @property
     def state(self) -> State:
         """What the source is doing."""
@@ -249,6 +262,7 @@ class Monitor:
 
     def _own_health(self, now: float, heard_s: float) -> Health:
         latencies = sorted(self._latencies_ms) or [0.0]
+        total = self._total_health()
         self._cpu.append((now, time.process_time()))
         while len(self._cpu) > 2 and now - self._cpu[0][0] > CPU_OVER_S:
             self._cpu.popleft()
@@ -257,10 +271,10 @@ class Monitor:
             real_time_factor=self._computing_s / heard_s if heard_s else 0.0,
             hop_latency_p50_ms=latencies[len(latencies) // 2],
             hop_latency_p95_ms=latencies[min(len(latencies) - 1, int(0.95 * len(latencies)))],
-            gaps=self._health.gaps,
-            lost_s=self._health.lost_samples / self._rate_hz,
-            overflows=self._health.overflows,
-            broken_samples=self._broken_samples + self._health.broken_samples,
+            gaps=total.gaps,
+            lost_s=total.lost_samples / self._rate_hz,
+            overflows=total.overflows,
+            broken_samples=total.broken_samples,
             dropped_rows=self._dropped_rows(),
             cpu_percent=100.0 * (used - used_then) / (now - then) if now > then else 0.0,
             memory_mb=resident_mb(),

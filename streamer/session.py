@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -12,12 +13,12 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
 
 from streamer.errors import SourceError
 from streamer.listen import listen, rules_in_force
 from streamer.model import Model, load_model
 from streamer.monitor import Monitor
+from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
 from streamer.sinks import CsvLog, JsonLines, PlainLines, QueuedSink
 from streamer.sources import Source, open_source
@@ -32,7 +33,8 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     model = load_model(settings.model.name)
     rules = rules_in_force(model, settings.events)
     sources = open_sources(settings, model, demo)
-    sinks = open_sinks(settings)
+    drawn = not settings.log.json and not settings.screen.plain and drawable()
+    sinks = open_sinks(settings, lines=not drawn)
     monitor = Monitor(
         model,
         on=tuple(rule.on for rule in rules),
@@ -42,27 +44,36 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     )
     counts: Counter[str] = Counter()
     failed = 0
-    with stop_on_signals() as stop, screen(settings, monitor, screenshot, sinks) as say:
+    look = dashboard(settings, monitor, screenshot) if drawn else plain_notes(monitor)
+    with stop_on_signals() as stop, look as say:
         if settings.log.csv:
             say(f"events go to {settings.log.csv}")
-        for open_next in sources:
-            try:
-                source = open_next()
-                if source.live:
-                    say(f"listening to {source.name} with the model {model.name}; Ctrl-C stops")
-                hear(source, model, settings, sinks, monitor, counts, stop)
-            except SourceError as error:
-                say(f"esc-listen: {error}")
-                failed += 1
-            if stop.is_set():
-                break
-        for sink in sinks:
-            sink.close()
+        try:
+            for open_next in sources:
+                try:
+                    source = open_next()
+                    if source.live:
+                        say(f"listening to {source.name} with the model {model.name}; Ctrl-C stops")
+                    hear(source, model, settings, sinks, monitor, counts, stop)
+                except SourceError as error:
+                    say(f"esc-listen: {error}")
+                    failed += 1
+                if stop.is_set() or spent(settings, monitor):
+                    break
+        finally:
+            for sink in sinks:
+                sink.close()
     print(summary(counts, monitor, settings, sinks), file=sys.stderr)
     if any(map(broken_pipe, sinks)):
         # Nobody reads standard output any more: keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if failed or any(sink.dropped and not broken_pipe(sink) for sink in sinks) else 0
+
+
+def spent(settings: Settings, monitor: Monitor) -> bool:
+    """True when the duration that was asked for has been heard, over all inputs."""
+    asked_s = settings.source.duration_s
+    return asked_s > 0 and monitor.total_heard_s >= asked_s
 
 
 def hear(
@@ -75,6 +86,7 @@ def hear(
     stop: threading.Event,
 ) -> None:
     """Listen to one source and hand its events to every sink."""
+    asked_s = settings.source.duration_s
     for event in listen(
         source,
         model,
@@ -82,7 +94,7 @@ def hear(
         threads=settings.model.threads,
         monitor=monitor,
         stop=stop,
-        duration_s=settings.source.duration_s,
+        duration_s=asked_s - monitor.total_heard_s if asked_s else 0.0,
     ):
         counts[event.label] += 1
         for sink in sinks:
@@ -116,8 +128,11 @@ def open_sources(settings: Settings, model: Model, demo: bool) -> list[Callable[
     return [lambda: only]
 
 
-def open_sinks(settings: Settings) -> list[QueuedSink]:
-    """Open the log and the lines on standard output.
+def open_sinks(settings: Settings, lines: bool) -> list[QueuedSink]:
+    """Open the log, and JSON or plain lines on standard output.
+
+    Args:
+        lines: print plain lines, because there is no dashboard.
 
     Raises:
         SinkError: the log cannot be written.
@@ -127,93 +142,16 @@ def open_sinks(settings: Settings) -> list[QueuedSink]:
     sinks = []
     if settings.log.csv:
         sinks.append(QueuedSink(CsvLog(Path(settings.log.csv)), settings.log.csv, patient=patient))
+    if sys.stdout is None:
+        return sinks
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show must not stop the line that holds it.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if settings.log.json:
         sinks.append(QueuedSink(JsonLines(sys.stdout), "standard output", patient=patient))
+    elif lines:
+        sinks.append(QueuedSink(PlainLines(sys.stdout), "standard output", patient=patient))
     return sinks
-
-
-class Say:
-    """Prints messages for people: at once, or when the dashboard has left the screen."""
-
-    def __init__(self, stream: TextIO | None) -> None:
-        self._stream = stream
-        self._waiting: list[str] = []
-
-    def __call__(self, message: str) -> None:
-        if self._stream is None:
-            self._waiting.append(message)
-        else:
-            print(message, file=self._stream, flush=True)
-
-    def release(self, stream: TextIO) -> None:
-        """Print what waits, and everything from now on at once."""
-        self._stream = stream
-        for message in self._waiting:
-            self(message)
-        self._waiting.clear()
-
-
-@contextlib.contextmanager
-def screen(
-    settings: Settings, monitor: Monitor, screenshot: str | None, sinks: list[QueuedSink]
-) -> Iterator[Say]:
-    """The dashboard on a terminal, plain lines elsewhere; gives what prints a message for people."""
-    if settings.log.json or settings.screen.plain or not drawable():
-        if not settings.log.json:
-            sinks.append(QueuedSink(PlainLines(sys.stdout), "standard output", patient=True))
-        with watch_state(monitor):
-            yield Say(sys.stderr)
-        return
-    from streamer.dashboard import Dashboard
-
-    say = Say(None)
-    try:
-        with Dashboard(
-            monitor.snapshot,
-            refresh_hz=settings.screen.refresh_hz,
-            screenshot=Path(screenshot) if screenshot else None,
-        ):
-            yield say
-    finally:
-        say.release(sys.stderr)
-
-
-def drawable() -> bool:
-    """True on a terminal that can show a dashboard."""
-    if not sys.stdout.isatty():
-        return False
-    from streamer.dashboard import can_draw
-
-    return can_draw()
-
-
-ALARMS = {
-    "silent": "only digital zeros come in: is the microphone muted or dead?",
-    "stalled": "no sound comes in any more: is the microphone still connected?",
-    "listening": "sound comes in again",
-}
-
-
-@contextlib.contextmanager
-def watch_state(monitor: Monitor) -> Iterator[None]:
-    """Without a dashboard: say on standard error when a live source falls silent, stalls, recovers."""
-    over = threading.Event()
-
-    def watch() -> None:
-        before = "starting"
-        while not over.wait(0.5):
-            state = monitor.state
-            if state != before and (state in ("silent", "stalled") or before in ("silent", "stalled")):
-                print(f"esc-listen: {ALARMS.get(state, state)}", file=sys.stderr, flush=True)
-            before = state
-
-    thread = threading.Thread(target=watch, name="state", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @contextlib.contextmanager
@@ -250,6 +188,6 @@ def summary(counts: Counter[str], monitor: Monitor, settings: Settings, sinks: l
         line += f"; {health.broken_samples} samples were not numbers and counted as silence"
     for sink in sinks:
         if sink.dropped and not broken_pipe(sink):
-            reason = sink.error.strerror if sink.error else "too slow"
+            reason = getattr(sink.error, "strerror", None) or str(sink.error or "too slow")
             line += f"; {sink.dropped} events could not be written to {sink.name} ({reason})"
     return line

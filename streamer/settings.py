@@ -7,8 +7,9 @@ tables of the file are the fields of `Settings`: ``[source]``, ``[model]``, ``[e
 
 from __future__ import annotations
 
+import math
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +23,13 @@ SampleFormat = Literal["s16le", "f32le"]
 def _check(condition: bool, problem: str) -> None:
     if not condition:
         raise SettingsError(problem)
+
+
+def _check_finite(settings: object, table: str) -> None:
+    for item in fields(settings):  # type: ignore[arg-type]
+        value = getattr(settings, item.name)
+        if isinstance(value, float):
+            _check(math.isfinite(value), f"{table}.{item.name}: {value} is not a finite number")
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,11 @@ class SourceSettings:
             f"source.rate_hz: {self.rate_hz} is not a rate between 1000 and 768000 Hz",
         )
         _check(1 <= self.channels <= 64, f"source.channels: {self.channels} is not between 1 and 64")
-        _check(self.duration_s >= 0, "source.duration_s: must not be negative")
+        _check_finite(self, "source")
+        _check(
+            self.duration_s == 0 or self.duration_s >= 0.1,
+            "source.duration_s: must be at least 0.1, or 0 for no end",
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,8 @@ class EventSettings:
     """Only these classes become events. Empty: all."""
 
     def __post_init__(self) -> None:
+        _check_finite(self, "events")
+        _check(all(self.labels), "events.labels: a label is empty")
         _check(self.hop_s is None or self.hop_s > 0, "events.hop_s: must be above 0")
         _check(self.smoothing_s is None or self.smoothing_s >= 0, "events.smoothing_s: must not be negative")
         _check(

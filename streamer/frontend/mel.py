@@ -84,6 +84,10 @@ class MelStream:
         )
         self._band_starts = np.cumsum([0] + [len(at) for at in bins[:-1]])
         self._buffer = np.zeros(spec.fft_samples + (FRAMES_AT_ONCE - 1) * spec.hop_samples, dtype=np.float32)
+        # Every frame that the buffer can hold, as a view: shape (FRAMES_AT_ONCE, fft_samples).
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._buffer, spec.fft_samples)[
+            :: spec.hop_samples
+        ]
         self._held = 0
 
     def reset(self) -> None:
@@ -110,10 +114,9 @@ class MelStream:
 
     def _consume(self) -> FloatArray:
         """Compute every complete frame in the buffer and keep the rest of the samples."""
-        fft, hop = self.spec.fft_samples, self.spec.hop_samples
-        held = self._buffer[: self._held]
-        power = self._mel_power(np.lib.stride_tricks.sliding_window_view(held, fft)[::hop])
-        used = len(power) * hop
+        count = (self._held - self.spec.fft_samples) // self.spec.hop_samples + 1
+        power = self._mel_power(self._frames[:count])
+        used = count * self.spec.hop_samples
         left = self._held - used
         self._buffer[:left] = self._buffer[used : self._held].copy()
         self._held = left

@@ -7,6 +7,7 @@ import numpy as np
 from streamer.frontend.features import FeatureStream
 from streamer.frontend.mel import MelStream
 from streamer.frontend.spec import FrontEndSpec
+from streamer.mend import mended
 from streamer.types import Block, BoolArray, FloatArray, Frames
 
 
@@ -16,7 +17,7 @@ class FrontEnd:
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
         self.broken_samples = 0
-        """Samples so far that were not finite numbers and were taken as zero."""
+        """Samples so far that could not be sound and were taken as zero."""
         self._mel = MelStream(spec)
         self._features = FeatureStream(spec)
         self._silent = np.empty(0, np.bool_)
@@ -32,15 +33,11 @@ class FrontEnd:
             self.reset()
             self._next_frame_sample = block.start_sample
         self._next_sample = block.end_sample
-        # A broken sample must not poison the frames of the next minutes through the transform.
-        samples = block.samples
-        finite = np.isfinite(samples)
-        if not finite.all():
-            self.broken_samples += int(len(samples) - finite.sum())
-            samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
+        samples, broken = mended(block.samples)
+        self.broken_samples += broken
         power = self._mel.push(samples)
         silent: BoolArray = power.max(axis=1) <= self.spec.floor
-        self._silent = np.concatenate([self._silent, silent])
+        self._silent = np.concatenate([self._silent, silent]) if len(self._silent) else silent
         return self._give(self._features.push(power))
 
     def reset(self) -> None:

@@ -12,6 +12,9 @@ from streamer.errors import SinkError
 from streamer.sinks.row import COLUMNS, row
 from streamer.types import Event
 
+LONGEST_HEADER = 10_000
+"""Bytes of a first line that are looked at."""
+
 
 class CsvLog:
     """Appends one row an event and hands it to the system at once.
@@ -26,46 +29,53 @@ class CsvLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._extra_columns = 0
-        if not path.parent.is_dir():
-            raise SinkError(f"cannot log to {path}: there is no folder {path.parent}; create it first")
-        if path.exists() and not path.is_file():
-            raise SinkError(f"cannot log to {path}: it is not an ordinary file")
         try:
+            if not path.parent.is_dir():
+                raise SinkError(f"cannot log to {path}: there is no folder {path.parent}; create it first")
+            if path.exists() and not path.is_file():
+                raise SinkError(f"cannot log to {path}: it is not an ordinary file")
             self._file = path.open("ab", buffering=0)
-            size = self._file.seek(0, os.SEEK_END)
-            if size == 0:
-                self._append(",".join(COLUMNS) + "\n")
-            else:
-                self._continue_file()
+            try:
+                if self._file.seek(0, os.SEEK_END) == 0:
+                    self._append(",".join(COLUMNS) + "\n")
+                else:
+                    self._continue_file()
+            except BaseException:
+                self._file.close()
+                raise
         except OSError as error:
             raise SinkError(f"cannot log to {path}: {error.strerror}") from error
 
     def _continue_file(self) -> None:
         with self.path.open("rb") as file:
-            first = file.readline(10_000).decode("utf-8", "replace")
-            file.seek(-1, os.SEEK_END)
-            last = file.read(1)
-        header = next(csv.reader([first.lstrip("\ufeff")]), [])
-        if tuple(header[: len(COLUMNS)]) != COLUMNS:
-            self._file.close()
-            raise SinkError(
-                f"{self.path} is not an event log of esc-listen (its first line is not "
-                f"{','.join(COLUMNS)}); choose another file with --csv"
-            )
-        self._extra_columns = len(header) - len(COLUMNS)
-        if last != b"\n":
-            # A row that was torn by a power cut must not swallow the next one.
+            first = file.readline(LONGEST_HEADER).decode("utf-8", "replace")
+            header = first.lstrip("\ufeff").rstrip("\r\n").split(",")
+            if tuple(header[: len(COLUMNS)]) != COLUMNS:
+                raise SinkError(
+                    f"{self.path} is not an event log of esc-listen (its first line is not "
+                    f"{','.join(COLUMNS)}); choose another file with --csv"
+                )
+            self._extra_columns = len(header) - len(COLUMNS)
+            quotes, last = 0, first[-1:].encode()
+            while part := file.read(1 << 20):
+                quotes += part.count(b'"')
+                last = part[-1:]
+        # A row that was torn by a power cut, inside quotes or not, must not swallow the next one.
+        if quotes % 2:
+            self._append('"\n')
+        elif last != b"\n":
             self._append("\n")
 
     def write(self, event: Event) -> None:
         """Append the event; after an error the file is as it was before."""
         text = io.StringIO()
         values = [*row(event).values(), *[""] * self._extra_columns]
-        csv.writer(text, lineterminator="\n").writerow(values)
-        self._append(text.getvalue())
+        # With this terminator the writer also quotes a carriage return in a name.
+        csv.writer(text, lineterminator="\r\n").writerow(values)
+        self._append(text.getvalue().removesuffix("\r\n") + "\n")
 
     def _append(self, text: str) -> None:
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", "backslashreplace")
         before = self._file.seek(0, os.SEEK_END)
         try:
             written = self._file.write(data)

@@ -17,7 +17,7 @@ class JsonLines:
 
     def write(self, event: Event) -> None:
         """Print the event."""
-        self._stream.write(json.dumps(row(event), ensure_ascii=False) + "\n")
+        self._stream.write(json.dumps(row(event)) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -28,7 +28,7 @@ class QueuedSink:
         """Events that were not written."""
 
         self.written = 0
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         """The last failure, if any."""
 
         self._sink = sink
@@ -56,7 +56,7 @@ class QueuedSink:
             try:
                 self._sink.write(event)
                 self.written += 1
-            except OSError as error:
+            except Exception as error:  # whatever it is, the next event gets its chance
                 self.error = error
                 self.dropped += 1
 

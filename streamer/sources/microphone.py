@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import SourceError
+from streamer.mend import mended
 from streamer.ring import SampleRing
 from streamer.sources.capture_clock import CaptureClock
 from streamer.sources.devices import InputDevice, find_device, list_devices, load_sounddevice
-from streamer.sources.mixdown import check_channel, count_broken, to_mono
+from streamer.sources.mixdown import check_channel, to_mono
 from streamer.sources.resample import StreamResampler, convert_index
 from streamer.sources.source import SourceHealth
 from streamer.types import Block, FloatArray
@@ -206,8 +207,9 @@ class MicrophoneSource:
             self._gaps += 1
             self._lost_native += got.start_index - self._next_native
         self._next_native = got.start_index + len(got.samples)
-        self._broken_samples += count_broken(got.samples)
-        return Block(got.start_index, to_mono(got.samples, self._channel))
+        samples, broken = mended(got.samples)
+        self._broken_samples += broken
+        return Block(got.start_index, to_mono(samples, self._channel))
 
     def _end(self) -> SourceError:
         return SourceError(f"{self.name} stopped delivering sound: was it unplugged? (see --list-devices)")

@@ -19,16 +19,8 @@ def check_channel(channel: int | None, channels: int) -> None:
         raise SourceError(f"there is no channel {channel}: this input has {there}")
 
 
-def count_broken(samples: FloatArray) -> int:
-    """How many samples are not finite numbers; `to_mono` takes them as 0."""
-    return samples.size - int(np.isfinite(samples).sum())
-
-
 def to_mono(samples: FloatArray, channel: int | None) -> FloatArray:
     """Mix all channels, or pick one.
-
-    A sample that is not a number, or infinite, counts as 0: one broken channel must not silence
-    the others.
 
     Args:
         samples: shape (n, channels).
@@ -42,8 +34,6 @@ def to_mono(samples: FloatArray, channel: int | None) -> FloatArray:
     """
     channels = samples.shape[1]
     check_channel(channel, channels)
-    if not np.isfinite(samples).all():
-        samples = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
     if channel is not None or channels == 1:
         return np.ascontiguousarray(samples[:, (channel or 1) - 1], np.float32)
     # Summed channel by channel, so that the rounding does not depend on the number of samples.

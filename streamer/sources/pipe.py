@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from streamer.errors import SourceError
+from streamer.mend import mended
 from streamer.settings import SampleFormat
-from streamer.sources.mixdown import count_broken, to_mono
+from streamer.sources.mixdown import to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block, FloatArray
@@ -47,7 +48,11 @@ class PipeSource:
         channel: int = 0,
         descriptor: int | None = None,
     ) -> None:
-        self._descriptor = sys.stdin.fileno() if descriptor is None else descriptor
+        if descriptor is None:
+            if sys.stdin is None:
+                raise SourceError("standard input is closed; pipe raw PCM into --input -")
+            descriptor = sys.stdin.fileno()
+        self._descriptor = descriptor
         if os.isatty(self._descriptor):
             raise SourceError(
                 "--input - expects raw PCM from a pipe, as in: "
@@ -72,7 +77,7 @@ class PipeSource:
         resampler = StreamResampler(self._pcm_rate_hz, self._rate_hz)
         frame_bytes = self._channels * (2 if self._format == "s16le" else 4)
         position = 0
-        rest = b""
+        header = rest = b""
         expected = 0
         while not self._closed:
             ready, _, _ = select.select([self._descriptor], [], [], WAIT_S)
@@ -83,14 +88,16 @@ class PipeSource:
             if not data:
                 break
             rest += data
-            if position == 0:
-                self._refuse_container(rest)
+            if len(header) < 4:
+                header += data[:4]
+                self._refuse_container(header)
             whole = len(rest) // frame_bytes * frame_bytes
             samples, rest = self._decode(rest[:whole]), rest[whole:]
             if position == 0 and len(samples):
                 # The first bytes were sampled just before they could be read.
                 self._anchor = time.time() - len(samples) / self._pcm_rate_hz
-            self._broken_samples += count_broken(samples)
+            samples, broken = mended(samples)
+            self._broken_samples += broken
             block = Block(position, to_mono(samples, self._channel))
             position += len(samples)
             for out in resampler.push(block):

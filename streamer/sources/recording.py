@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from streamer.errors import SourceError
-from streamer.sources.mixdown import count_broken, to_mono
+from streamer.mend import mended
+from streamer.native import quiet_native_code
+from streamer.sources.mixdown import to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block
@@ -16,6 +20,21 @@ BLOCK_S = 0.5
 """Length of a block read at full speed: long enough to be cheap, short enough to stop at once."""
 
 REALTIME_BLOCK_S = 0.1
+
+
+def forward_reader() -> type[Any]:
+    """A `soundfile.SoundFile` that only ever reads on.
+
+    The library seeks to where it already is after every read; in an MP3 that is not exact and loses
+    samples at every block.
+    """
+    import soundfile
+
+    class ForwardReader(soundfile.SoundFile):  # type: ignore[misc]
+        def seekable(self) -> bool:
+            return False
+
+    return ForwardReader
 
 
 class RecordingSource:
@@ -41,14 +60,16 @@ class RecordingSource:
         self._channel = channel or None
         self._realtime = realtime
         self._broken_samples = 0
-        if Path(path).is_dir():
-            raise SourceError(f"{path} is a folder; name the sound files in it, as in {path}/*.wav")
-        if not Path(path).exists():
-            raise SourceError(f"there is no file {path}")
         try:
-            with Path(path).open("rb"):
-                pass
-            self._file = soundfile.SoundFile(path)
+            if Path(path).is_dir():
+                raise SourceError(f"{path} is a folder; name the sound files in it, as in {path}/*.wav")
+            if Path(path).exists() and not Path(path).is_file():
+                raise SourceError(f"{path} is not an ordinary file; pipe its samples into --input -")
+            with Path(path).open("rb"), quiet_native_code():
+                # As bytes, because a file's name need not be UTF-8.
+                self._file = forward_reader()(os.fsencode(path))
+        except FileNotFoundError as error:
+            raise SourceError(f"there is no file {path}") from error
         except OSError as error:
             raise SourceError(f"cannot read {path}: {error.strerror}") from error
         except soundfile.LibsndfileError as error:
@@ -81,14 +102,16 @@ class RecordingSource:
         position = 0
         while position < self._file.frames:
             try:
-                samples = self._file.read(size, dtype="float32", always_2d=True)
+                with quiet_native_code():
+                    samples = self._file.read(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 yield from resampler.flush()
                 self._damaged(position, error.error_string)
             if len(samples) == 0:
                 yield from resampler.flush()
                 self._damaged(position, "the file ends early")
-            self._broken_samples += count_broken(samples)
+            samples, broken = mended(samples)
+            self._broken_samples += broken
             block = Block(position, to_mono(samples, self._channel))
             position += len(samples)
             if self._realtime:

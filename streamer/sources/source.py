@@ -23,7 +23,7 @@ class SourceHealth:
     """Times that the sound system reported that it had dropped input."""
 
     broken_samples: int = 0
-    """Samples that were not finite numbers and were taken as zero."""
+    """Samples that could not be sound (not numbers, or absurdly large) and were taken as zero."""
 
 
 class Source(Protocol):
