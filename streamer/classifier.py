@@ -32,6 +32,13 @@ class _Tensor:
         return cls(details["index"], details["name"], shape, details["dtype"], scale, zero_point)
 
     @property
+    def highest(self) -> float:
+        """The largest number that it can hold; infinite for floats."""
+        if not self.quantised:
+            return float("inf")
+        return self.scale * (np.iinfo(self.dtype).max - self.zero_point)
+
+    @property
     def quantised(self) -> bool:
         return bool(np.issubdtype(self.dtype, np.integer))
 
@@ -77,6 +84,12 @@ class Classifier:
             shapes = ", ".join(str(tensor.shape) for tensor in outputs)
             self._refuse(f"the network gives {shapes}, not one row of {len(manifest.labels)} labels")
         self._output = outputs[0]
+        self.highest_probability = min(1.0, self._output.highest)
+        """The largest that the network can say: one in 8 bits never quite reaches 1."""
+
+        for rule in manifest.classes:
+            if rule.on > self.highest_probability:
+                self._refuse(f"class {rule.label!r} can never fire: {rule.on} is out of its reach")
         self._feeds = [self._feed(tensors[item.tensor], item) for item in manifest.inputs]
 
     def _refuse(self, problem: str) -> None:

@@ -25,12 +25,17 @@ HUSH_DBFS = -66.0
 """Level of the faint hiss under everything: no place is digitally silent."""
 
 
-def crickets(t: Wave) -> Wave:
-    """Three chirps a second of a 4.6 kHz stridulation."""
-    carrier = np.sin(2 * np.pi * 4600 * t + 0.3 * np.sin(2 * np.pi * 30 * t))
-    wingbeats = np.clip(np.sin(2 * np.pi * 30 * t), 0, 1) ** 2
-    chirps: Wave = carrier * wingbeats * (t % 0.5 < 0.16)
+def cricket(t: Wave, pitch_hz: float, teeth_hz: float, period_s: float, chirp_s: float) -> Wave:
+    """One cricket: a tone, rasped by the teeth of a wing, a chirp every period."""
+    tone = np.sin(2 * np.pi * pitch_hz * t + 0.3 * np.sin(2 * np.pi * teeth_hz * t))
+    rasp = np.clip(np.sin(2 * np.pi * teeth_hz * t), 0, 1) ** 2
+    chirps: Wave = tone * rasp * (t % period_s < chirp_s)
     return chirps
+
+
+def crickets(t: Wave) -> Wave:
+    """Two of them, the second a little higher and farther away."""
+    return cricket(t, 4300, 55, 0.40, 0.12) + 0.6 * cricket(t + 0.2, 4800, 60, 0.55, 0.15)
 
 
 def car_horn(t: Wave) -> Wave:

@@ -41,7 +41,13 @@ class Listener:
         manifest = model.manifest
         smoothing_s = manifest.smoothing_s if settings.smoothing_s is None else settings.smoothing_s
         self._rate_hz = manifest.front_end.sample_rate_hz
-        self._scorer = Scorer(Classifier(model, threads), settings.hop_s)
+        classifier = Classifier(model, threads)
+        if settings.threshold is not None and settings.threshold > classifier.highest_probability:
+            raise SettingsError(
+                f"no sound can reach the threshold {settings.threshold:g}: the probabilities of "
+                f"{model.name} end at {classifier.highest_probability:.3f}"
+            )
+        self._scorer = Scorer(classifier, settings.hop_s)
         self._smoother = Smoother(smoothing_s)
         self._tracker = Tracker(
             rules_in_force(model, settings),

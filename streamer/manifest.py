@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,8 @@ def read_manifest(content: bytes) -> Manifest:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             text = archive.read(MEMBER)
+    except (zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(f"its manifest is damaged ({error}); copy the file again") from error
     except (zipfile.BadZipFile, KeyError) as error:
         raise ModelError(
             "it has no manifest, so its labels and features are unknown; "
@@ -179,7 +182,7 @@ def strip_manifest(content: bytes) -> bytes:
     """The flatbuffer alone."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return content[: min(item.header_offset for item in archive.infolist())]
+            return content[: min((i.header_offset for i in archive.infolist()), default=archive.start_dir)]
     except zipfile.BadZipFile:
         return content
 

@@ -7,6 +7,7 @@ that a person can find it: ``thresholds.on: expected a number, found "high"``.
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -93,6 +94,8 @@ def _convert_tuple(arguments: tuple[Any, ...], value: object, at: str) -> tuple[
 def _convert_scalar(hint: Any, value: object, at: str) -> Any:
     names = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
     if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not math.isfinite(value):
+            raise TableError(f"{at}: expected a finite number, found {value}")
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -58,6 +58,9 @@ class OpenSound:
     below_since: int | None = None
     """End of the first window in which it was under ``off``, while it is."""
 
+    cut: bool = False
+    """True when earlier pieces of it have been logged."""
+
     levels: list[float] = field(default_factory=list)
     """Smoothed probabilities so far."""
 
@@ -85,6 +88,7 @@ class Tracker:
         self._least_visible = np.array([min(times.visible, rule.off) for rule in rules], np.float32)
         self._shortest = times.samples(SHORTEST_S)
         self._open: dict[int, OpenSound] = {}
+        self._logged_until: dict[int, int] = {}
         self._start_run()
 
     def _start_run(self) -> None:
@@ -112,7 +116,7 @@ class Tracker:
         done: list[Sound] = []
         for at in np.flatnonzero(smoothed >= self._on).tolist():
             if at not in self._open:
-                onset = int(self._onset[at])
+                onset = max(int(self._onset[at]), self._logged_until.get(at, 0))
                 self._open[at] = OpenSound(self._rules[at].label, onset, window.end_sample)
         for at in list(self._open):
             done.extend(self._follow(at, window, bool(visible[at]), float(smoothed[at])))
@@ -124,10 +128,9 @@ class Tracker:
         last = self._previous
         done: list[Sound] = []
         if last is not None:
-            for sound in self._open.values():
-                if sound.confirmed:
-                    heard = last.audible_end if sound.faded_sample is None else sound.faded_sample
-                    done.append(sound.finished(max(heard, sound.start_sample + self._shortest)))
+            for at, sound in self._open.items():
+                faded = sound.faded_sample
+                done.extend(self._ended(at, sound, last.audible_end if faded is None else faded))
         self._open.clear()
         self._start_run()
         return done
@@ -178,18 +181,26 @@ class Tracker:
 
     def _close(self, at: int, window: Window) -> list[Sound]:
         sound = self._open.pop(at)
-        if not sound.confirmed:
-            return []
         end = sound.faded_sample
-        return [sound.finished(self._estimated_offset(window, sound) if end is None else end)]
+        return self._ended(at, sound, self._estimated_offset(window, sound) if end is None else end)
+
+    def _ended(self, at: int, sound: OpenSound, end_sample: int) -> list[Sound]:
+        """The sound, or its last piece, if there is one to be logged."""
+        if not sound.cut:
+            end_sample = max(end_sample, sound.start_sample + self._shortest)
+        if not sound.confirmed or end_sample <= sound.start_sample:
+            return []
+        self._logged_until[at] = end_sample
+        return [sound.finished(end_sample)]
 
     def _cut(self, sound: OpenSound, window: Window) -> list[Sound]:
         """Log what has been heard of an endless sound and go on with the rest."""
         longest = self._times.samples(self._times.longest_s)
-        if not sound.confirmed or window.audible_end - sound.start_sample < longest:
-            return []
-        cut = sound.start_sample + longest
-        piece = sound.finished(cut)
-        sound.start_sample = cut
-        sound.levels = sound.levels[-1:]
-        return [piece]
+        heard = window.audible_end if sound.faded_sample is None else sound.faded_sample
+        pieces: list[Sound] = []
+        while sound.confirmed and heard - sound.start_sample >= longest:
+            pieces.append(sound.finished(sound.start_sample + longest))
+            sound.start_sample += longest
+            sound.levels = sound.levels[-1:]
+            sound.cut = True
+        return pieces
