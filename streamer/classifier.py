@@ -88,7 +88,7 @@ class Classifier:
         """The largest that the network can say: one in 8 bits never quite reaches 1."""
 
         for rule in manifest.classes:
-            if rule.on > self.highest_probability:
+            if rule.on >= self.highest_probability:
                 self._refuse(f"class {rule.label!r} can never fire: {rule.on} is out of its reach")
         self._feeds = [self._feed(tensors[item.tensor], item) for item in manifest.inputs]
 
@@ -103,8 +103,9 @@ class Classifier:
         shapes: list[tuple[int, ...]] = [(1, frames, sum(widths))] if len(widths) == 1 else []
         if len(set(widths)) == 1:
             shapes.append((1, frames, widths[0], len(widths)))
+        wanted = " or ".join(map(str, shapes)) or "one that takes features of different widths"
         if tensor.shape not in shapes:
-            self._refuse(f"input {tensor.name!r} has the shape {tensor.shape}, not {shapes[-1:]}")
+            self._refuse(f"input {tensor.name!r} has the shape {tensor.shape}, not {wanted}")
         if tensor.quantised and not tensor.scale > 0:
             self._refuse(f"input {tensor.name!r} is {tensor.dtype.__name__} without a scale")
         scale = tensor.scale if tensor.quantised else 1.0

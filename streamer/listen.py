@@ -42,7 +42,7 @@ class Listener:
         smoothing_s = manifest.smoothing_s if settings.smoothing_s is None else settings.smoothing_s
         self._rate_hz = manifest.front_end.sample_rate_hz
         classifier = Classifier(model, threads)
-        if settings.threshold is not None and settings.threshold > classifier.highest_probability:
+        if settings.threshold is not None and settings.threshold >= classifier.highest_probability:
             raise SettingsError(
                 f"no sound can reach the threshold {settings.threshold:g}: the probabilities of "
                 f"{model.name} end at {classifier.highest_probability:.3f}"

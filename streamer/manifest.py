@@ -163,7 +163,7 @@ def read_manifest(content: bytes) -> Manifest:
         ) from error
     try:
         return from_table(Manifest, json.loads(text))
-    except (TableError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (TableError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"its manifest does not fit: {error}") from error
 
 

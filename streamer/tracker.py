@@ -130,7 +130,7 @@ class Tracker:
         if last is not None:
             for at, sound in self._open.items():
                 faded = sound.faded_sample
-                done.extend(self._ended(at, sound, last.audible_end if faded is None else faded))
+                done.extend(self._ended(at, sound, last.audible_end if faded is None else faded, last))
         self._open.clear()
         self._start_run()
         return done
@@ -156,7 +156,7 @@ class Tracker:
         heard = before if window.silent else window
         if heard is not None:
             edge = min(edge, heard.audible_end)
-        return max(edge, sound.start_sample + self._shortest)
+        return edge
 
     def _follow(self, at: int, window: Window, visible: bool, smoothed: float) -> list[Sound]:
         rule, sound = self._rules[at], self._open[at]
@@ -177,23 +177,25 @@ class Tracker:
             if quiet >= self._times.samples(rule.hangover_s):
                 return self._close(at, window)
             return []
-        return self._cut(sound, window)
+        return self._cut(at, sound, window)
 
     def _close(self, at: int, window: Window) -> list[Sound]:
         sound = self._open.pop(at)
         end = sound.faded_sample
-        return self._ended(at, sound, self._estimated_offset(window, sound) if end is None else end)
+        return self._ended(at, sound, self._estimated_offset(window, sound) if end is None else end, window)
 
-    def _ended(self, at: int, sound: OpenSound, end_sample: int) -> list[Sound]:
+    def _ended(self, at: int, sound: OpenSound, end_sample: int, last: Window) -> list[Sound]:
         """The sound, or its last piece, if there is one to be logged."""
         if not sound.cut:
-            end_sample = max(end_sample, sound.start_sample + self._shortest)
+            end_sample = min(max(end_sample, sound.start_sample + self._shortest), last.end_sample)
+            earliest = self._logged_until.get(at, last.start_sample)
+            sound.start_sample = min(sound.start_sample, max(end_sample - self._shortest, earliest))
         if not sound.confirmed or end_sample <= sound.start_sample:
             return []
         self._logged_until[at] = end_sample
         return [sound.finished(end_sample)]
 
-    def _cut(self, sound: OpenSound, window: Window) -> list[Sound]:
+    def _cut(self, at: int, sound: OpenSound, window: Window) -> list[Sound]:
         """Log what has been heard of an endless sound and go on with the rest."""
         longest = self._times.samples(self._times.longest_s)
         heard = window.audible_end if sound.faded_sample is None else sound.faded_sample
@@ -201,6 +203,7 @@ class Tracker:
         while sound.confirmed and heard - sound.start_sample >= longest:
             pieces.append(sound.finished(sound.start_sample + longest))
             sound.start_sample += longest
+            self._logged_until[at] = sound.start_sample
             sound.levels = sound.levels[-1:]
             sound.cut = True
         return pieces

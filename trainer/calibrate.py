@@ -97,6 +97,8 @@ def onset_delays(
             continue
         onsets.append(heard[0][1] - begin_s - FINE_HOP_S / 2)
         offsets.append(end_s - heard[-1][0] - FINE_HOP_S / 2)
+    if not onsets:
+        return model.manifest.visible_onset_s, model.manifest.visible_offset_s
     return float(np.median(onsets)), float(np.median(offsets))
 
 

@@ -113,7 +113,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
     name, folder = split_data(options.data)
     clips = read_dataset(name, folder)
     if options.folds:
-        folds = {int(fold) for fold in options.folds.split(",")}
+        try:
+            folds = {int(fold) for fold in options.folds.split(",")}
+        except ValueError as error:
+            raise DatasetError(f"--folds {options.folds}: write numbers, as in 4,5") from error
         clips = [clip for clip in clips if clip.fold in folds]
     labels = options.labels.split(",") if options.labels else []
     unknown = [label for label in labels if label not in model.labels]

@@ -17,7 +17,7 @@ from streamer.tables import to_table
 from streamer.types import FloatArray
 from trainer.examples import TrainingData, epoch_batches, load_training_data
 from trainer.networks import NETWORKS
-from trainer.recipe import Recipe
+from trainer.recipe import Recipe, RecipeError
 
 Batch = tuple[FloatArray, FloatArray]
 
@@ -57,16 +57,16 @@ def fit(recipe: Recipe, data_folder: Path, background: Path | None, out: Path) -
     A run that was stopped continues from its last finished epoch when it is started again with the
     same recipe and folder.
     """
-    import keras
-
-    keras.utils.set_random_seed(recipe.schedule.seed)
     out.mkdir(parents=True, exist_ok=True)
     data = load_training_data(recipe, data_folder, background)
     for path in data.unreadable:
         print(f"skipped, unreadable: {path}")
     print(f"{len(data.clips)} clips, {len(data.labels)} labels; {len(data.unreadable)} skipped", flush=True)
 
+    import keras  # not before the data is known to be there, and read by forked processes
+
     plan = recipe.schedule
+    keras.utils.set_random_seed(plan.seed)
     steps = plan.examples_per_epoch // plan.batch
     network = NETWORKS[recipe.network](
         recipe.window_frames, recipe.front_end.frame_columns, len(data.labels), **recipe.options
@@ -88,12 +88,12 @@ def fit(recipe: Recipe, data_folder: Path, background: Path | None, out: Path) -
     progress = out / "progress.json"
     first = 0
     if checkpoint.is_file() and progress.is_file():
+        refuse_another_recipe(out, recipe)
         first = int(json.loads(progress.read_text())["epochs"])
-        network = keras.models.load_model(
-            checkpoint, custom_objects={"known_crossentropy": known_crossentropy}
-        )
+        continue_from(checkpoint, network)
         print(f"continued after epoch {first}", flush=True)
     write_training(out, recipe, data)
+    keep_epochs(out / "curve.csv", first)
     for epoch in range(first, plan.epochs):
         began = time.monotonic()
         network.reset_metrics()
@@ -108,6 +108,31 @@ def fit(recipe: Recipe, data_folder: Path, background: Path | None, out: Path) -
             save(network, checkpoint)
             progress.write_text(json.dumps({"epochs": epoch + 1}))
     save(network, out / "network.keras")
+
+
+def refuse_another_recipe(out: Path, recipe: Recipe) -> None:
+    """A run is continued only with the recipe that it began with.
+
+    Raises:
+        RecipeError: the folder holds a run of another recipe.
+    """
+    began_with = json.loads((out / "training.json").read_text())["recipe"]
+    if began_with != json.loads(json.dumps(to_table(recipe))):
+        raise RecipeError(f"{out} holds a run of another recipe; choose another --out or remove it")
+
+
+def continue_from(checkpoint: Path, network: Any) -> None:
+    """Take over weights and the state of the optimizer.
+
+    A loaded network would have forgotten which variables are spared from weight decay.
+    """
+    import keras
+
+    saved = keras.models.load_model(checkpoint, custom_objects={"known_crossentropy": known_crossentropy})
+    network.set_weights(saved.get_weights())
+    network.optimizer.build(network.trainable_variables)
+    for variable, value in zip(network.optimizer.variables, saved.optimizer.variables, strict=True):
+        variable.assign(value)
 
 
 def save(network: Any, path: Path) -> None:
@@ -128,6 +153,13 @@ def write_training(out: Path, recipe: Recipe, data: TrainingData) -> None:
         "skipped": len(data.unreadable),
     }
     (out / "training.json").write_text(json.dumps(table, indent=1))
+
+
+def keep_epochs(path: Path, epochs: int) -> None:
+    """Drop what a stopped run noted after its last checkpoint."""
+    if path.exists():
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        path.write_text("".join(lines[: 1 + epochs]), encoding="utf-8")
 
 
 def log_epoch(path: Path, epoch: int, loss: float, seconds: float) -> None:

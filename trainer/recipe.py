@@ -11,6 +11,7 @@ from streamer.errors import ModelError
 from streamer.frontend import FrontEndSpec
 from streamer.tables import TableError, from_table
 from trainer.augment import Augmentation
+from trainer.networks import NETWORKS
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -72,6 +73,9 @@ def read_recipe(name_or_path: str) -> Recipe:
         known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.toml")))
         raise RecipeError(f"no recipe {name_or_path!r}; known are {known}, or give a .toml file")
     try:
-        return from_table(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
+        recipe = from_table(Recipe, tomllib.loads(path.read_text(encoding="utf-8")))
     except (TableError, ModelError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
+    if recipe.network not in NETWORKS:
+        raise RecipeError(f"{path}: network: unknown {recipe.network!r}; known are {', '.join(NETWORKS)}")
+    return recipe

@@ -23,9 +23,13 @@ def read_esc50(folder: Path) -> Iterator[Clip]:
         )
     with table.open(newline="", encoding="utf-8") as rows:
         for row in csv.DictReader(rows):
-            yield Clip(
-                path=folder / "audio" / row["filename"],
-                label=row["category"],
-                fold=int(row["fold"]),
-                recording=f"freesound:{row['src_file']}",
-            )
+            try:
+                clip = Clip(
+                    path=folder / "audio" / row["filename"],
+                    label=row["category"],
+                    fold=int(row["fold"]),
+                    recording=f"freesound:{row['src_file']}",
+                )
+            except (KeyError, TypeError, ValueError) as error:
+                raise DatasetError(f"{table} is not ESC-50's list of clips: {error!r}") from error
+            yield clip
