@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.errors import SourceError
+from streamer.mend import mended
 from streamer.sources.mixdown import to_mono
 from streamer.sources.resample import StreamResampler, convert_index
 from streamer.types import Block, FloatArray
@@ -171,9 +172,18 @@ def test_a_missing_channel_is_refused(channel: int) -> None:
         to_mono(np.zeros((4, 2), np.float32), channel)
 
 
-def test_broken_samples_count_as_silence() -> None:
-    samples = np.array([[np.nan, 0.5], [np.inf, -np.inf], [3e38, 3e38]], np.float32)
-    assert to_mono(samples, None).tolist() == [0.25, 0.0, float(np.float32(3e38))]
+def test_broken_samples_are_counted_and_count_as_silence() -> None:
+    samples = np.array([[np.nan, 0.5], [np.inf, -np.inf], [3e38, 999.0]], np.float32)
+    sound, broken = mended(samples)
+    assert sound.tolist() == [[0.0, 0.5], [0.0, 0.0], [0.0, 999.0]]
+    assert broken == 4
+    assert sound.dtype == np.float32
+
+
+def test_samples_that_are_sound_are_left_alone() -> None:
+    samples = np.array([[0.5, -1.0]], np.float32)
+    assert mended(samples) == (samples, 0)
+    assert mended(samples[:0])[1] == 0
 
 
 @settings(deadline=None, max_examples=30)
