@@ -47,7 +47,8 @@ class Listener:
                 f"no sound can reach the threshold {settings.threshold:g}: the probabilities of "
                 f"{model.name} end at {classifier.highest_probability:.3f}"
             )
-        self._scorer = Scorer(classifier, settings.hop_s)
+        eager = monitor is not None and monitor.draws
+        self._scorer = Scorer(classifier, settings.hop_s, eager)
         self._smoother = Smoother(smoothing_s)
         self._tracker = Tracker(
             rules_in_force(model, settings),

@@ -43,6 +43,7 @@ class Monitor:
         on: threshold of each class in force; off likewise.
         log: where events are written, for display.
         dropped_rows: gives the number of events that a log could not take.
+        draws: somebody looks at the spectrogram while it grows.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class Monitor:
         off: tuple[float, ...],
         log: str = "",
         dropped_rows: Callable[[], int] = lambda: 0,
+        draws: bool = True,
     ) -> None:
+        self.draws = draws
         self._model = model
         self._thresholds = tuple(zip(on, off, strict=True))
         self._log = log

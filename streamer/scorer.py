@@ -16,12 +16,22 @@ from streamer.types import Block, Frames, Scores
 class Scorer:
     """Turns blocks of samples into the scores of the windows that they complete."""
 
-    def __init__(self, classifier: Classifier, hop_s: float | None = None) -> None:
+    def __init__(self, classifier: Classifier, hop_s: float | None = None, eager: bool = False) -> None:
+        """Prepare for a run.
+
+        Args:
+            classifier: the network.
+            hop_s: seconds between two windows; by default as the manifest says.
+            eager: give every frame at once, for a screen that shows them; otherwise frames are
+                computed when a window is due, which costs less.
+        """
         manifest = classifier.model.manifest
         self.hop_s = manifest.hop_s if hop_s is None else hop_s
         self._classifier = classifier
         self._front_end = FrontEnd(manifest.front_end)
         self._cutter = WindowCutter(manifest.front_end, manifest.window_frames, self.hop_s)
+        self._eager = eager
+        self._lookahead_samples = manifest.front_end.lookahead_frames * manifest.front_end.hop_samples
         self._window_samples = manifest.front_end.samples_of(
             manifest.window_frames + manifest.front_end.lookahead_frames
         )
@@ -38,8 +48,15 @@ class Scorer:
         if block.start_sample != self._end:
             self._run_start = block.start_sample
         self._end = block.end_sample
-        frames = self._front_end.push(block)
+        frames = self._front_end.push(block, wait=not self._eager and block.end_sample < self._due())
         return frames, self._score(frames)
+
+    def _due(self) -> int:
+        """The sample at whose arrival the next window is complete."""
+        due = self._cutter.due_sample
+        if due is None:
+            return self._run_start + self._window_samples
+        return due + self._lookahead_samples
 
     def reset(self) -> None:
         """Begin afresh with the next block: no window spans what lies between."""

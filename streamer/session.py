@@ -41,6 +41,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         off=tuple(rule.off for rule in rules),
         log=settings.log.csv,
         dropped_rows=lambda: sum(sink.dropped for sink in sinks),
+        draws=drawn,
     )
     counts: Counter[str] = Counter()
     failed = 0

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from streamer.classifier import Classifier
+from streamer.errors import SourceError
 from streamer.model import Model, load_model
 from streamer.scorer import Scorer
 from streamer.types import Block, FloatArray
@@ -39,15 +40,13 @@ def window_probabilities(samples: FloatArray, classifier: Classifier) -> FloatAr
 
 
 def _score_clips(clips: Sequence[Clip], model: Path) -> list[FloatArray | None]:
-    import soundfile
-
     loaded = load_model(model)
     classifier = Classifier(loaded)
     scores: list[FloatArray | None] = []
     for clip in clips:
         try:
             samples = read_mono(clip.path, loaded.manifest.front_end.sample_rate_hz)
-        except (OSError, soundfile.LibsndfileError):
+        except SourceError:
             scores.append(None)
             continue
         scores.append(window_probabilities(samples, classifier))

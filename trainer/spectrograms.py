@@ -15,20 +15,23 @@ from pathlib import Path
 
 import numpy as np
 
+from streamer.errors import SourceError
 from streamer.frontend import FrontEndSpec, MelStream
+from streamer.sources.recording import RecordingSource
 from streamer.types import FloatArray
 
 
 def read_mono(path: Path, rate_hz: int) -> FloatArray:
-    """Samples of a sound file as mono, shape (n,), at the given rate."""
-    import soundfile
-    import soxr
+    """Samples of a sound file as the listener hears them: mono, shape (n,), at the given rate.
 
-    samples, file_rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono: FloatArray = samples.mean(axis=1)
-    if file_rate_hz != rate_hz:
-        mono = soxr.resample(mono, file_rate_hz, rate_hz)
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    Raises:
+        SourceError: the file cannot be read.
+    """
+    source = RecordingSource(str(path), rate_hz)
+    try:
+        return np.concatenate([block.samples for block in source.blocks()])
+    finally:
+        source.close()
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,11 @@ class Spectrogram:
 
 def spectrogram_of(path: Path, spec: FrontEndSpec, speeds: Sequence[float]) -> Spectrogram | None:
     """Mel power of a file at each speed, or None when the file cannot be read."""
-    import soundfile
     import soxr
 
     try:
         samples = read_mono(path, spec.sample_rate_hz)
-    except (OSError, soundfile.LibsndfileError):
+    except SourceError:
         return None
     by_speed: dict[float, FloatArray] = {}
     for speed in speeds:

@@ -24,10 +24,13 @@ class FrontEnd:
         self._next_frame_sample = 0
         self._next_sample: int | None = None
 
-    def push(self, block: Block) -> Frames:
+    def push(self, block: Block, wait: bool = False) -> Frames:
         """Take the next block; give the frames that it completes.
 
         A block that does not follow the one before starts afresh: no frame spans a gap.
+
+        Args:
+            wait: nobody needs the frames yet; see `MelStream.push`.
         """
         if self._next_sample != block.start_sample:
             self.reset()
@@ -35,7 +38,9 @@ class FrontEnd:
         self._next_sample = block.end_sample
         samples, broken = mended(block.samples)
         self.broken_samples += broken
-        power = self._mel.push(samples)
+        return self._advance(self._mel.push(samples, wait))
+
+    def _advance(self, power: FloatArray) -> Frames:
         silent: BoolArray = power.max(axis=1) <= self.spec.floor
         self._silent = np.concatenate([self._silent, silent]) if len(self._silent) else silent
         return self._give(self._features.push(power))
@@ -48,8 +53,14 @@ class FrontEnd:
         self._next_sample = None
 
     def flush(self) -> Frames:
-        """Give the frames that wait for neighbours that will not come."""
-        return self._give(self._features.flush())
+        """Give all frames that still wait, also for neighbours that will not come."""
+        waiting = self._advance(self._mel.push(np.empty(0, np.float32)))
+        rest = self._give(self._features.flush())
+        return Frames(
+            waiting.start_sample,
+            np.concatenate([waiting.values, rest.values]),
+            np.concatenate([waiting.silent, rest.silent]),
+        )
 
     def _give(self, values: FloatArray) -> Frames:
         frames = Frames(self._next_frame_sample, values, self._silent[: len(values)])

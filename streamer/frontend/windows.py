@@ -47,6 +47,15 @@ class WindowCutter:
         self._held = 0
         self._windows = 0
 
+    @property
+    def due_sample(self) -> int | None:
+        """End of the next window; None while it is not known where it will begin."""
+        if self._fresh:
+            return None
+        first_frame = round(self._windows * self._hop_frames)
+        last_frame = first_frame + self._window_frames
+        return self._run_start + self._spec.samples_of(last_frame)
+
     def push(self, frames: Frames) -> list[Window]:
         """Take the next frames; give the windows that they complete."""
         expected = self._run_start + (self._first_frame + self._held) * self._spec.hop_samples

@@ -59,7 +59,8 @@ class StreamResampler:
             # The end of a run may be rounded up by a sample. However short the gap is, an index
             # stays free, so that whoever comes next can see it.
             ready += self._end_run(end_before=first_output)
-            self._soxr = soxr.ResampleStream(self.from_hz, self.to_hz, 1, dtype="float32", quality="HQ")
+            # VHQ computes in double precision: the same bits on x86 and arm64, unlike HQ.
+            self._soxr = soxr.ResampleStream(self.from_hz, self.to_hz, 1, dtype="float32", quality="VHQ")
             self._next_output = max(self._next_output, first_output)
         self._next_input = block.end_sample
         return ready + self._count(self._soxr.resample_chunk(block.samples))
