@@ -325,3 +325,26 @@ def test_a_specification_that_makes_no_sense_is_refused(change: dict[str, Any], 
 def test_a_feature_that_is_not_computed_has_no_columns() -> None:
     with pytest.raises(ModelError, match="'mfcc' is not among its features"):
         FrontEndSpec().columns("mfcc")
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+@settings(max_examples=25)
+@given(waits=st.lists(st.booleans(), min_size=1, max_size=20), size=st.integers(1, 9_000))
+def test_waiting_changes_when_frames_come_but_not_their_bits(
+    spec: FrontEndSpec, waits: list[bool], size: int
+) -> None:
+    samples = mixed(1.0, spec.sample_rate_hz)
+    front_end = FrontEnd(spec)
+    blocks = blocks_of(samples, [size])
+    parts = [front_end.push(b, wait=waits[n % len(waits)]) for n, b in enumerate(blocks)]
+    parts.append(front_end.flush())
+    values = np.concatenate([part.values for part in parts])
+    assert same_bits([values], [features_of(samples, spec).values])
+
+
+def test_who_waits_gets_nothing_before_the_buffer_is_full() -> None:
+    spec = FrontEndSpec()
+    front_end = FrontEnd(spec)
+    samples = noise(1.0, spec.sample_rate_hz)
+    assert len(front_end.push(Block(0, samples), wait=True).values) == 0
+    assert len(front_end.flush().values) == len(features_of(samples, spec).values)

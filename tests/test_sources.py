@@ -27,6 +27,7 @@ from streamer.sources.samples import SamplesSource
 from streamer.types import Block, FloatArray
 
 SECONDS = 1.5
+NOBODY = 65_534
 
 
 def tones(rate_hz: int, channels: int = 1, seconds: float = SECONDS) -> FloatArray:
@@ -192,7 +193,18 @@ def test_a_file_without_samples_is_refused(tmp_path: Path, kind: str) -> None:
         RecordingSource(str(path), RATE_HZ)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Root may read everything: be somebody else for a moment."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
 @pytest.mark.parametrize("locked", ["file", "folder"])
 def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, locked: str) -> None:
     folder = tmp_path / "folder"
@@ -201,7 +213,7 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, locked: str) -> 
     soundfile.write(path, tones(RATE_HZ), RATE_HZ)
     (path if locked == "file" else folder).chmod(0)
     try:
-        with pytest.raises(SourceError, match="Permission denied"):
+        with without_privileges(), pytest.raises(SourceError, match="Permission denied"):
             RecordingSource(str(path), RATE_HZ)
     finally:
         folder.chmod(0o700)
