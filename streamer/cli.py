@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -113,6 +114,9 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 failed, 2 wrong usage."""
+    if sys.stderr is None:
+        # Closed by the caller; print() would fall back to standard output.
+        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["bench"]:
         from streamer.bench import main as bench
@@ -128,7 +132,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"esc-listen: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 130
+        print("esc-listen: interrupted", file=sys.stderr)
+        return 1
     except Exception as error:
         if options.debug:
             raise

@@ -36,12 +36,13 @@ class Listener:
         settings: EventSettings | None = None,
         threads: int = 1,
         monitor: Monitor | None = None,
+        classifier: Classifier | None = None,
     ) -> None:
         settings = settings or EventSettings()
         manifest = model.manifest
         smoothing_s = manifest.smoothing_s if settings.smoothing_s is None else settings.smoothing_s
         self._rate_hz = manifest.front_end.sample_rate_hz
-        classifier = Classifier(model, threads)
+        classifier = classifier or Classifier(model, threads)
         if settings.threshold is not None and settings.threshold >= classifier.highest_probability:
             raise SettingsError(
                 f"no sound can reach the threshold {settings.threshold:g}: the probabilities of "
@@ -99,7 +100,11 @@ class Listener:
         _, scores = self._scorer.finish()
         sounds = self._track(scores) + self._tracker.finish()
         # The last frame may reach into the padding, but no sound does.
-        return [dataclasses.replace(sound, end_sample=min(sound.end_sample, end)) for sound in sounds]
+        return [
+            dataclasses.replace(sound, end_sample=min(sound.end_sample, end))
+            for sound in sounds
+            if sound.start_sample < end
+        ]
 
     def _track(self, scores: list[Scores]) -> list[Sound]:
         done: list[Sound] = []
@@ -147,6 +152,7 @@ def listen(
     monitor: Monitor | None = None,
     stop: threading.Event | None = None,
     duration_s: float = 0.0,
+    classifier: Classifier | None = None,
 ) -> Iterator[Event]:
     """Listen to a source until it ends and yield each event when it is over.
 
@@ -158,16 +164,17 @@ def listen(
         monitor: is told everything that happens, for a dashboard.
         stop: setting it ends the listening; events that are going on are yielded first.
         duration_s: stop after so many seconds of audio; 0 means at the end of the source.
+        classifier: the model's network, to open it only once for many sources.
 
     Raises:
         SourceError, ModelError, SettingsError: with one line that says what is wrong.
     """
     if not isinstance(model, Model):
         model = load_model(model)
-    if isinstance(source, (str, Path)):
-        source = open_source(str(source), SourceSettings(), model.manifest.front_end.sample_rate_hz)
-    listener = Listener(model, settings, threads, monitor)
     rate_hz = model.manifest.front_end.sample_rate_hz
+    listener = Listener(model, settings, threads, monitor, classifier)
+    if isinstance(source, (str, Path)):
+        source = open_source(str(source), SourceSettings(), rate_hz)
 
     def event(sound: Sound) -> Event:
         def when(sample: int) -> float:
@@ -190,6 +197,7 @@ def listen(
     if monitor:
         monitor.opened(source)
     failure: SourceError | None = None
+    ended = False
     try:
         try:
             last_heard = time.monotonic()
@@ -203,9 +211,13 @@ def listen(
                     yield from map(event, listener.push(block))
                 elif time.monotonic() - last_heard > STALL_S:
                     yield from map(event, listener.interrupt())
+            else:
+                ended = True
         except SourceError as error:
             failure = error
-        yield from map(event, listener.interrupt() if source.live else listener.finish())
+        # Only a recording that was heard to its end is padded when it is short.
+        whole = ended and not source.live and not duration_s
+        yield from map(event, listener.finish() if whole else listener.interrupt())
     finally:
         source.close()
         if monitor:

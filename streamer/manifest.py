@@ -141,6 +141,10 @@ class Manifest:
                 refuse(f"class {rule.label!r} can never fire: it needs 0 < off <= on <= 1")
             if rule.min_duration_s < 0 or rule.hangover_s < 0:
                 refuse(f"class {rule.label!r} has a negative duration")
+            if not 0 < rule.decision <= 1:
+                refuse(f"class {rule.label!r} has a decision threshold outside 0 to 1")
+        if not 0 < self.visible <= 1 or self.visible_onset_s < 0 or self.visible_offset_s < 0:
+            refuse("visible must lie above 0 and at most at 1, its times not below 0")
         if self.hop_s <= 0 or self.smoothing_s < 0:
             refuse("hop_s must be above 0 and smoothing_s not below")
 

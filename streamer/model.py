@@ -38,15 +38,15 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
         ModelError: there is no such model, or the file is not one that can be used.
     """
     path = Path(name_or_path)
-    if path.suffix != ".tflite" and path.name == str(name_or_path) and not path.exists():
-        shipped = {item.stem: item for item in shipped_models()}
-        if str(name_or_path) not in shipped:
-            known = ", ".join(shipped) or "none"
-            raise ModelError(
-                f"no model is called {str(name_or_path)!r}; shipped are: {known}. "
-                "For a model of your own give the path of its .tflite file"
-            )
+    shipped = {item.stem: item for item in shipped_models()}
+    if str(name_or_path) in shipped:
         path = shipped[str(name_or_path)]
+    elif path.suffix != ".tflite" and path.name == str(name_or_path) and not path.is_file():
+        known = ", ".join(shipped) or "none"
+        raise ModelError(
+            f"no model is called {str(name_or_path)!r}; shipped are: {known}. "
+            "For a model of your own give the path of its .tflite file"
+        )
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -209,7 +209,7 @@ class Monitor:
             return Status(
                 state=self._state,
                 state_since_s=now - self._state_since,
-                source=source.name if source else "",
+                source=self._source_name(source),
                 live=live,
                 model=self._model.name,
                 log=self._log,
@@ -231,6 +231,13 @@ class Monitor:
                 events_total=self._events_total,
                 health=self._own_health(now, heard_s),
             )
+
+    @staticmethod
+    def _source_name(source: Source | None) -> str:
+        """The device, or the file without its folders."""
+        if source is None:
+            return ""
+        return source.name if source.live else Path(source.name).name
 
     def _enter(self, state: State) -> None:
         if state != self._state:

@@ -10,7 +10,12 @@ from collections.abc import Iterator
 @contextlib.contextmanager
 def quiet_native_code() -> Iterator[None]:
     """Keep what native libraries (ALSA, LiteRT) write to descriptor 2 directly off the screen."""
-    saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        saved = os.dup(2)
+    except OSError:  # closed: nothing can be written there anyway
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
         yield

@@ -8,20 +8,23 @@ import os
 import signal
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from streamer.classifier import Classifier
 from streamer.errors import SourceError
-from streamer.listen import listen, rules_in_force
+from streamer.listen import Listener, listen, rules_in_force
 from streamer.model import Model, load_model
 from streamer.monitor import Monitor
 from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
 from streamer.sinks import CsvLog, JsonLines, PlainLines, QueuedSink
+from streamer.sinks.lines import plain_line
 from streamer.sources import Source, open_source
+from streamer.types import Event
 
 
 def run_session(settings: Settings, demo: bool = False, screenshot: str | None = None) -> int:
@@ -32,6 +35,9 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     """
     model = load_model(settings.model.name)
     rules = rules_in_force(model, settings.events)
+    classifier = Classifier(model, settings.model.threads)
+    # Everything that can be refused is refused before anything is written.
+    Listener(model, settings.events, classifier=classifier)
     sources = open_sources(settings, model, demo)
     drawn = not settings.log.json and not settings.screen.plain and drawable()
     sinks = open_sinks(settings, lines=not drawn)
@@ -44,6 +50,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         draws=drawn,
     )
     counts: Counter[str] = Counter()
+    latest: deque[Event] = deque(maxlen=LATEST)
     failed = 0
     look = dashboard(settings, monitor, screenshot) if drawn else plain_notes(monitor)
     with stop_on_signals() as stop, look as say:
@@ -55,7 +62,9 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
                     source = open_next()
                     if source.live:
                         say(f"listening to {source.name} with the model {model.name}; Ctrl-C stops")
-                    hear(source, model, settings, sinks, monitor, counts, stop)
+                    for event in hear(source, classifier, settings, sinks, monitor, stop):
+                        counts[event.label] += 1
+                        latest.append(event)
                 except SourceError as error:
                     say(f"esc-listen: {error}")
                     failed += 1
@@ -64,6 +73,10 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         finally:
             for sink in sinks:
                 sink.close()
+    if drawn:
+        # The dashboard is gone from the screen: leave something behind.
+        for event in latest:
+            print(plain_line(event))
     print(summary(counts, monitor, settings, sinks), file=sys.stderr)
     if any(map(broken_pipe, sinks)):
         # Nobody reads standard output any more: keep the interpreter from complaining at exit.
@@ -71,37 +84,43 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     return 1 if failed or any(sink.dropped and not broken_pipe(sink) for sink in sinks) else 0
 
 
+LATEST = 10
+"""Events that are printed when the dashboard leaves the screen."""
+
+SHORTEST_S = 0.001
+"""What is left of a duration is at least this: 0 would mean without end."""
+
+
 def spent(settings: Settings, monitor: Monitor) -> bool:
     """True when the duration that was asked for has been heard, over all inputs."""
     asked_s = settings.source.duration_s
-    return asked_s > 0 and monitor.total_heard_s >= asked_s
+    return asked_s > 0 and monitor.total_heard_s >= asked_s - SHORTEST_S
 
 
 def hear(
     source: Source,
-    model: Model,
+    classifier: Classifier,
     settings: Settings,
     sinks: list[QueuedSink],
     monitor: Monitor,
-    counts: Counter[str],
     stop: threading.Event,
-) -> None:
-    """Listen to one source and hand its events to every sink."""
+) -> Iterator[Event]:
+    """Listen to one source, hand its events to every sink and pass them on."""
     asked_s = settings.source.duration_s
     for event in listen(
         source,
-        model,
+        classifier.model,
         settings.events,
-        threads=settings.model.threads,
         monitor=monitor,
         stop=stop,
-        duration_s=asked_s - monitor.total_heard_s if asked_s else 0.0,
+        duration_s=max(SHORTEST_S, asked_s - monitor.total_heard_s) if asked_s else 0.0,
+        classifier=classifier,
     ):
-        counts[event.label] += 1
         for sink in sinks:
             sink.write(event)
             if broken_pipe(sink):
                 stop.set()
+        yield event
 
 
 def broken_pipe(sink: QueuedSink) -> bool:
@@ -185,6 +204,8 @@ def summary(counts: Counter[str], monitor: Monitor, settings: Settings, sinks: l
     health = status.health
     if health.gaps:
         line += f"; {health.gaps} gaps, {health.lost_s:.2f} s lost"
+    if health.overflows:
+        line += f"; the sound system dropped input {health.overflows} times"
     if health.broken_samples:
         line += f"; {health.broken_samples} samples were not numbers and counted as silence"
     for sink in sinks:

@@ -233,6 +233,22 @@ def test_duration_stops_a_file(tmp_path: Path, recording: Path) -> None:
     assert assert_done(done).startswith("1 event in 2.5 s of sound")
 
 
+def test_duration_holds_for_all_files_together(tmp_path: Path, recording: Path) -> None:
+    done = esc_listen("--input", *[recording] * 3, "--duration", "2.30001", "--no-csv", cwd=tmp_path)
+    assert " in 2.3 s of sound" in assert_done(done)
+
+
+def test_a_folder_with_the_name_of_the_model_is_not_the_model(tmp_path: Path, recording: Path) -> None:
+    (tmp_path / "esc50").mkdir()
+    assert_done(esc_listen("--input", recording, "--no-csv", cwd=tmp_path))
+
+
+def test_nothing_is_written_when_a_setting_is_refused(tmp_path: Path, recording: Path) -> None:
+    done = esc_listen("--input", recording, "--hop", "9", cwd=tmp_path)
+    assert_refused(done, "a hop of 9 s does not fit")
+    assert not list(tmp_path.iterdir())
+
+
 def test_labels_and_threshold_choose_what_becomes_an_event(tmp_path: Path, recording: Path) -> None:
     def heard(*options: str) -> list[dict[str, object]]:
         done = esc_listen("--input", recording, "--json", "--no-csv", *options, cwd=tmp_path)

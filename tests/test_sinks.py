@@ -20,6 +20,7 @@ from disks import fill, small_disk, unwritable_folder
 
 from streamer.errors import SinkError
 from streamer.sinks import CsvLog, JsonLines, MemorySink, PlainLines, QueuedSink, Sink, queued
+from streamer.sinks.row import clock_text
 from streamer.types import Event
 
 HEADER = "start,end,duration_s,label,confidence,mean_confidence,source,model\n"
@@ -420,3 +421,10 @@ def test_sinks_fit_the_protocol() -> None:
         sink.write(LIVE)
         sink.close()
     assert not stream.closed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0:00.0"), (59.97, "1:00.0"), (61.25, "1:01.2"), (3725.0, "1:02:05.0")]
+)
+def test_positions_in_a_file_are_readable(seconds: float, text: str) -> None:
+    assert clock_text(seconds, live=False) == text

@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import pty
+import shutil
 import struct
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,13 +16,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import skip_or_fail
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sounds import RATE_HZ, pcm
 
 from streamer.errors import SourceError
 from streamer.settings import SampleFormat, SourceSettings
-from streamer.sources import Source, open_source
+from streamer.sources import Source, open_source, pipe
 from streamer.sources.pipe import PipeSource
 from streamer.sources.recording import RecordingSource
 from streamer.sources.samples import SamplesSource
@@ -230,6 +233,37 @@ def test_a_flac_cut_in_the_middle_is_heard_as_far_as_it_goes(tmp_path: Path) -> 
     assert np.abs(samples - original[: len(samples)]).max() < 1 / 30_000
 
 
+def test_a_flac_of_unknown_length_is_heard_whole(tmp_path: Path) -> None:
+    path = tmp_path / "piped.flac"
+    original = noise(2 * RATE_HZ)
+    soundfile.write(path, original, RATE_HZ, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    # The last 36 bits of this field are the number of samples; 0 says that nobody knew it.
+    content[21] &= 0xF0
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    source = RecordingSource(str(path), RATE_HZ)
+    assert source.duration_s is None
+    assert np.abs(heard(source) - original).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [("ogg", ["-c:a", "libvorbis"]), ("mp3", ["-write_xing", "0"]), ("mp3", [])],
+    ids=["ogg", "mp3 without a length", "mp3"],
+)
+def test_a_lossy_file_that_announces_a_little_too_much_is_whole(
+    tmp_path: Path, kind: str, options: list[str]
+) -> None:
+    if not shutil.which("ffmpeg"):
+        skip_or_fail("needs ffmpeg")
+    wav, path = tmp_path / "tone.wav", tmp_path / f"tone.{kind}"
+    soundfile.write(wav, tones(44_100, seconds=5.0), 44_100)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", wav, *options, path], check=True)
+    samples = heard(RecordingSource(str(path), RATE_HZ))
+    assert len(samples) / RATE_HZ == pytest.approx(5.0, abs=0.1)
+
+
 def test_all_that_a_truncated_wav_holds_is_heard(tmp_path: Path) -> None:
     path = tmp_path / "cut.wav"
     original = noise(4 * RATE_HZ)
@@ -412,6 +446,30 @@ def test_samples_of_a_pipe_are_dated_by_their_arrival() -> None:
         after = time.time()
         assert before - 2_000 / RATE_HZ - 0.001 <= source.unix_time(0) <= after - 2_000 / RATE_HZ + 0.001
         assert source.unix_time(RATE_HZ) - source.unix_time(0) == pytest.approx(1.0)
+
+
+def test_a_pause_of_a_pipe_is_a_gap_and_dates_stay_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipe, "PAUSE_S", 0.3)
+    monkeypatch.setattr(pipe, "LEAST_LAG_S", 0.2)
+    read, write = os.pipe()
+    source = PipeSource(RATE_HZ, RATE_HZ, descriptor=read)
+    second = encoded(noise(RATE_HZ // 10), "s16le")
+    os.write(write, second)
+    blocks = source.blocks()
+    first = next(block for block in blocks if len(block.samples))
+    paused_s = time.time()
+    while time.time() - paused_s < 1.0:
+        next(blocks)
+    os.write(write, second)
+    later = next(block for block in blocks if len(block.samples))
+    came_s = time.time()
+    os.close(write)
+    list(blocks)
+    os.close(read)
+    assert later.start_sample > first.end_sample + RATE_HZ // 2
+    assert source.unix_time(later.end_sample) == pytest.approx(came_s, abs=0.3)
+    assert source.health.gaps == 1
+    assert source.health.lost_samples == later.start_sample - first.end_sample
 
 
 def test_a_terminal_is_refused() -> None:

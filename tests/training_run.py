@@ -7,7 +7,6 @@ Run by the tests of the trainer as a program of its own:
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from pathlib import Path
 
@@ -36,8 +35,7 @@ def whole_training(stop: int, recipe: str, data: str, background: str, run: str,
     inputs = [f"--data=esc50={data}", f"--background={background}"]
     fit = ["fit", recipe, *inputs, f"--out={run}"]
     stop_after(stop)
-    with contextlib.suppress(KeyboardInterrupt):
-        main(fit)
+    if main(fit) == 0:
         return 1  # it was to be stopped
     if (Path(run) / "network.keras").exists():
         return 1

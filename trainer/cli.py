@@ -10,6 +10,7 @@ from pathlib import Path
 
 from streamer.errors import EscListenError
 from trainer.datasets import Clip, DatasetError, read_dataset
+from trainer.errors import ExportError
 from trainer.recipe import RecipeError, read_recipe
 
 
@@ -18,16 +19,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="esc-train", description="Train, quantise and score the models of esc-listen."
     )
-    parser.add_argument("--debug", action="store_true", help="show the full traceback on failure")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--debug", action="store_true", help="show the full traceback on failure")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    fit = commands.add_parser("fit", help="train the network of a recipe")
+    fit = commands.add_parser("fit", help="train the network of a recipe", parents=[common])
     fit.add_argument("recipe", help="name of a recipe, or a .toml file")
     fit.add_argument("--data", required=True, metavar="NAME=DIR", help="esc50=FOLDER")
     fit.add_argument("--background", metavar="DIR", help="recordings without labelled sounds")
     fit.add_argument("--out", required=True, metavar="DIR", help="folder of the run; resumed if it exists")
 
-    export = commands.add_parser("export", help="quantise a trained network to int8 TFLite")
+    export = commands.add_parser("export", help="quantise a trained network to int8 TFLite", parents=[common])
     export.add_argument("run", metavar="DIR", help="folder that fit wrote")
     export.add_argument("--data", required=True, metavar="NAME=DIR")
     export.add_argument("--background", required=True, metavar="DIR")
@@ -40,7 +42,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="validation clips that may give an event of a wrong class (default 0.10)",
     )
 
-    evaluate = commands.add_parser("evaluate", help="score a .tflite through the streaming code")
+    evaluate = commands.add_parser(
+        "evaluate", help="score a .tflite through the streaming code", parents=[common]
+    )
     evaluate.add_argument("model", help="a shipped model's name, or a .tflite file")
     evaluate.add_argument("--data", required=True, metavar="NAME=DIR")
     evaluate.add_argument("--folds", metavar="N,N", help="only these folds")
@@ -66,20 +70,22 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     # TensorFlow's start-up notes help nobody.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    commands = {"fit": run_fit, "export": run_export, "evaluate": run_evaluate}
     try:
-        return {"fit": run_fit, "export": run_export, "evaluate": run_evaluate}[options.command](options)
-    except ImportError as error:
-        print(
-            f"esc-train: {error}; install the training extra: pip install 'esc-listen[train]'",
-            file=sys.stderr,
-        )
-    except Exception as error:
-        known = (EscListenError, DatasetError, RecipeError, OSError)
-        from trainer.export import ExportError
-
-        if options.debug or not isinstance(error, (*known, ExportError)):
+        return commands[options.command](options)
+    except KeyboardInterrupt:
+        problem = "stopped; the same command continues a training where its last checkpoint is"
+    except ModuleNotFoundError as error:
+        problem = f"{error}; install what training needs: scripts/setup train"
+    except (EscListenError, DatasetError, RecipeError, ExportError, OSError) as error:
+        if options.debug:
             raise
-        print(f"esc-train: {error}", file=sys.stderr)
+        problem = str(error)
+    except Exception as error:
+        if options.debug:
+            raise
+        problem = f"{type(error).__name__}: {error}; run it again with --debug for the details"
+    print(f"esc-train: {problem}", file=sys.stderr)
     return 1
 
 
@@ -117,8 +123,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
             folds = {int(fold) for fold in options.folds.split(",")}
         except ValueError as error:
             raise DatasetError(f"--folds {options.folds}: write numbers, as in 4,5") from error
+        there = folds_of(clips)
         clips = [clip for clip in clips if clip.fold in folds]
-    labels = options.labels.split(",") if options.labels else []
+        if not clips:
+            known = ", ".join(map(str, there))
+            raise DatasetError(f"there are no clips of folds {options.folds} in {folder}, only of {known}")
+    labels = list(dict.fromkeys(options.labels.split(","))) if options.labels else []
     unknown = [label for label in labels if label not in model.labels]
     if unknown:
         raise DatasetError(f"the model {model.name} does not know {unknown[0]!r}")

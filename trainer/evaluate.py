@@ -1,8 +1,8 @@
 """Score a ``.tflite`` on labelled clips through the streaming code.
 
 Windows every 0.5 s inside the clip (a shorter clip is padded with zeros to one window), raw
-probabilities; windows of digital silence do not count. A clip is decided by the largest mean
-probability.
+probabilities; windows in which nothing rises above the front end's floor do not count. A clip is
+decided by the largest mean probability.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def evaluate(model: Model, clips: Sequence[Clip], only: Sequence[str] = ()) -> E
     """
     labels = tuple(only) or model.labels
     columns = [model.labels.index(label) for label in labels]
+    clips = [clip for clip in clips if not only or clip.label in labels]
     known = [clip for clip in clips if clip.label in labels]
     right_windows, windows, right, confidences = 0, 0, [], []
     per_class: dict[str, list[bool]] = {label: [] for label in labels}

@@ -24,10 +24,11 @@ from streamer.manifest import (
 )
 from streamer.model import load_model
 from streamer.native import quiet_native_code
-from streamer.tables import from_table
+from streamer.tables import TableError, from_table
 from streamer.types import FloatArray
 from trainer.calibrate import calibrated
 from trainer.datasets import read_background, read_dataset
+from trainer.errors import ExportError
 from trainer.evaluate import evaluate
 from trainer.examples import epoch_batches, load_training_data
 from trainer.recipe import Recipe
@@ -38,10 +39,6 @@ CALIBRATION_BATCHES = 6
 
 TIMED_CLIPS = 200
 """Training clips by which onset and offset times are calibrated."""
-
-
-class ExportError(Exception):
-    """A network cannot be exported as it was asked for."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +66,18 @@ def read_trained(folder: Path) -> TrainedNetwork:
     """
     if not (folder / "network.keras").is_file():
         raise ExportError(f"{folder} holds no finished training; run esc-train fit first")
-    table = json.loads((folder / "training.json").read_text())
-    return TrainedNetwork(
-        folder,
-        from_table(Recipe, table["recipe"]),
-        tuple(table["labels"]),
-        tuple(table["mean"]),
-        tuple(table["std"]),
-    )
+    notes = folder / "training.json"
+    try:
+        table = json.loads(notes.read_text())
+        return TrainedNetwork(
+            folder,
+            from_table(Recipe, table["recipe"]),
+            tuple(table["labels"]),
+            tuple(table["mean"]),
+            tuple(table["std"]),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError, TableError) as error:
+        raise ExportError(f"{notes} is damaged ({error}); train again") from error
 
 
 def to_int8(network: Any, examples: list[FloatArray]) -> bytes:
@@ -134,8 +135,8 @@ def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, 
 
     trained = read_trained(folder)
     recipe = trained.recipe
-    network = trained.load()
     data = load_training_data(recipe, data_folder, background_folder)
+    network = trained.load()
     batches = islice(epoch_batches(data, recipe, recipe.schedule.epochs), CALIBRATION_BATCHES)
     content = to_int8(network, [example for inputs, _ in batches for example in inputs])
     tensor = Interpreter(model_content=content).get_input_details()[0]["name"]
@@ -153,7 +154,7 @@ def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, 
             licence=recipe.data.licence,
             train_folds=recipe.data.train_folds,
             validation_folds=recipe.data.validation_folds,
-            background="recordings without labelled sounds",
+            background="16 min of recordings, CC0, CC BY, CC BY-SA, Pixabay",
             seed=recipe.schedule.seed,
             epochs=recipe.schedule.epochs,
             parameters=network.count_params(),

@@ -11,8 +11,6 @@ from pathlib import Path
 from queue import Queue
 from typing import Any
 
-import numpy as np
-
 from streamer.tables import to_table
 from streamer.types import FloatArray
 from trainer.examples import TrainingData, epoch_batches, load_training_data
@@ -170,9 +168,3 @@ def log_epoch(path: Path, epoch: int, loss: float, seconds: float) -> None:
         if new:
             writer.writerow(["epoch", "loss", "seconds"])
         writer.writerow([epoch, f"{loss:.4f}", f"{seconds:.1f}"])
-
-
-def windows_of(values: FloatArray, frames: int, hop: int) -> FloatArray:
-    """All windows of a feature matrix, shape (windows, frames, columns)."""
-    starts = range(0, max(1, len(values) - frames + 1), hop)
-    return np.stack([values[s : s + frames] for s in starts])

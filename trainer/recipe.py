@@ -42,6 +42,12 @@ class Schedule:
     warmup_epochs: float = 3.0
     seed: int = 1
 
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch <= self.examples_per_epoch:
+            raise ModelError("schedule: batch must lie between 1 and examples_per_epoch")
+        if self.epochs < 1:
+            raise ModelError("schedule: epochs must be at least 1")
+
 
 @dataclass(frozen=True)
 class Recipe:

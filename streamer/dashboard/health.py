@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from rich.segment import Segment
 from rich.style import Style
@@ -77,9 +78,12 @@ def health_rows(status: Status, width: int, height: int, theme: Theme) -> list[L
             rows += [_named("model", status.model, width, theme)]
         return rows[:height]
     rows = []
-    for left, right in zip(shown[0::2], shown[1::2], strict=False):
+    for left, right in zip_longest(shown[0::2], shown[1::2]):
         line = _pair(left.short, left, half, theme)
-        rows.append([*line, blank(gap), *_pair(right.short, right, width - gap - half, theme)])
+        rest = width - gap - half
+        rows.append(
+            [*line, blank(gap), *(_pair(right.short, right, rest, theme) if right else [blank(rest)])]
+        )
     return rows[:height]
 
 

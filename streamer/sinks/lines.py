@@ -24,18 +24,22 @@ class JsonLines:
         """The stream belongs to the caller."""
 
 
+def plain_line(event: Event) -> str:
+    """When it began, what it was, how long it lasted, how sure the model was."""
+    at = clock_text(event.start_s, event.live)
+    label = event.label.replace("_", " ")
+    return f"{at:>8}  {label:<18} {event.duration_s:6.1f} s  {100 * event.confidence:3.0f} %"
+
+
 class PlainLines:
-    """One readable line an event: when it began, what it was, how long, how sure."""
+    """One readable line an event."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, event: Event) -> None:
         """Print the event."""
-        at = clock_text(event.start_s, event.live)
-        label = event.label.replace("_", " ")
-        sure = f"{100 * event.confidence:3.0f} %"
-        self._stream.write(f"{at:>8}  {label:<18} {event.duration_s:6.1f} s  {sure}\n")
+        self._stream.write(plain_line(event) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -48,5 +48,7 @@ def clock_text(seconds: float, live: bool) -> str:
     """For people: local time of day of a date, or minutes and seconds of a position in a file."""
     if live:
         return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
-    minutes, rest = divmod(max(0.0, seconds), 60)
-    return f"{int(minutes)}:{rest:04.1f}"
+    minutes, tenths = divmod(round(max(0.0, seconds) * 10), 600)
+    hours, minutes = divmod(minutes, 60)
+    rest = f"{tenths / 10:04.1f}"
+    return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"

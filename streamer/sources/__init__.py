@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamer.settings import SourceSettings
+from streamer.sources.samples import SamplesSource
 from streamer.sources.source import Source, SourceHealth
 
 
@@ -31,4 +32,4 @@ def open_source(name: str, settings: SourceSettings, rate_hz: int) -> Source:
     return RecordingSource(name, rate_hz, settings.channel, settings.realtime)
 
 
-__all__ = ["Source", "SourceHealth", "open_source"]
+__all__ = ["SamplesSource", "Source", "SourceHealth", "open_source"]

@@ -103,11 +103,6 @@ class MicrophoneSource:
         lost_samples = convert_index(self._lost_native, self._native_hz, self._rate_hz)
         return SourceHealth(self._gaps, lost_samples, self._overflows, self._broken_samples)
 
-    @property
-    def silent_for_s(self) -> float:
-        """Seconds since the sound system last delivered anything."""
-        return time.monotonic() - self._heartbeat_s
-
     def unix_time(self, sample: int) -> float:
         """Date of a sample in seconds since 1970 (UTC): its index plus one anchor per opening.
 
@@ -181,7 +176,8 @@ class MicrophoneSource:
                 return
             if status.input_overflow:
                 self._overflows += 1
-                self._ring.skip(self._clock.lost_samples(adc_s, heartbeat_s - self._heartbeat_s))
+                # At least one: a loss of unknown size is a gap all the same.
+                self._ring.skip(max(1, self._clock.lost_samples(adc_s, heartbeat_s - self._heartbeat_s)))
             self._heartbeat_s = heartbeat_s
             self._clock.observe(self._ring.next_index, frames, unix_s, heartbeat_s, times.currentTime, adc_s)
             self._ring.write(samples)

@@ -20,6 +20,11 @@ from streamer.types import Block, FloatArray
 
 READ_BYTES = 1 << 16
 WAIT_S = 0.1
+PAUSE_S = 1.0
+"""A pipe that gave nothing for so long has paused: what it did not carry is a gap."""
+
+LEAST_LAG_S = 0.5
+"""Samples that are less late than this have only been waiting somewhere."""
 
 
 class PipeSource:
@@ -65,12 +70,16 @@ class PipeSource:
         self._channel = channel or None
         self._anchor = time.time()
         self._closed = False
+        self._began_s = 0.0
         self._broken_samples = 0
+        self._gaps = 0
+        self._lost = 0
 
     @property
     def health(self) -> SourceHealth:
-        """A pipe loses nothing; it may carry broken floats."""
-        return SourceHealth(broken_samples=self._broken_samples)
+        """Pauses of the pipe, and broken floats."""
+        lost = round(self._lost * self._rate_hz / self._pcm_rate_hz)
+        return SourceHealth(self._gaps, lost, broken_samples=self._broken_samples)
 
     def blocks(self) -> Iterator[Block]:
         """Yield samples as they arrive; see `Source.blocks`."""
@@ -79,8 +88,10 @@ class PipeSource:
         position = 0
         header = rest = b""
         expected = 0
+        waited_since_s = time.monotonic()
         while not self._closed:
             ready, _, _ = select.select([self._descriptor], [], [], WAIT_S)
+            now_s = time.monotonic()
             if not ready:
                 yield Block(expected, np.empty(0, np.float32))
                 continue
@@ -93,9 +104,14 @@ class PipeSource:
                 self._refuse_container(header)
             whole = len(rest) // frame_bytes * frame_bytes
             samples, rest = self._decode(rest[:whole]), rest[whole:]
+            length_s = len(samples) / self._pcm_rate_hz
             if position == 0 and len(samples):
                 # The first bytes were sampled just before they could be read.
-                self._anchor = time.time() - len(samples) / self._pcm_rate_hz
+                self._anchor = time.time() - length_s
+                self._began_s = now_s - length_s
+            elif now_s - waited_since_s > PAUSE_S:
+                position += self._missing_samples(position, now_s - length_s)
+            waited_since_s = now_s
             samples, broken = mended(samples)
             self._broken_samples += broken
             block = Block(position, to_mono(samples, self._channel))
@@ -111,6 +127,16 @@ class PipeSource:
             )
         if position == 0 and not self._closed:
             raise SourceError("standard input gave no samples; is the program before the pipe running?")
+
+    def _missing_samples(self, position: int, at_s: float) -> int:
+        """Samples that a pause has cost, if what comes at `at_s` is really late."""
+        late_s = at_s - self._began_s - position / self._pcm_rate_hz
+        if late_s < LEAST_LAG_S:
+            return 0
+        missing = round(late_s * self._pcm_rate_hz)
+        self._gaps += 1
+        self._lost += missing
+        return missing
 
     def _decode(self, data: bytes) -> FloatArray:
         """Bytes to samples of shape (n, channels)."""

@@ -12,7 +12,7 @@ from typing import Any
 from streamer.errors import SourceError
 from streamer.mend import mended
 from streamer.native import quiet_native_code
-from streamer.sources.mixdown import to_mono
+from streamer.sources.mixdown import check_channel, to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block
@@ -21,6 +21,12 @@ BLOCK_S = 0.5
 """Length of a block read at full speed: long enough to be cheap, short enough to stop at once."""
 
 REALTIME_BLOCK_S = 0.1
+
+LEAST_MISSING_S = 0.1
+"""Lossy formats announce a little more than they hold; only a file that lacks more is truncated."""
+
+UNKNOWN_LENGTH = 1 << 62
+"""From here on, a header's length means: not known when it was written (a pipe)."""
 
 
 def forward_reader() -> type[Any]:
@@ -81,6 +87,11 @@ class RecordingSource:
         if self._file.frames == 0:
             self._file.close()
             raise SourceError(f"{path} holds no samples")
+        try:
+            check_channel(self._channel, self._file.channels)
+        except SourceError as error:
+            self._file.close()
+            raise SourceError(f"{path}: {error}") from error
 
     @property
     def health(self) -> SourceHealth:
@@ -88,8 +99,10 @@ class RecordingSource:
         return SourceHealth(broken_samples=self._broken_samples)
 
     @property
-    def duration_s(self) -> float:
-        """Length according to the file's header."""
+    def duration_s(self) -> float | None:
+        """Length according to the file's header, if it says one."""
+        if self._file.frames >= UNKNOWN_LENGTH:
+            return None
         return float(self._file.frames / self._file.samplerate)
 
     def blocks(self) -> Iterator[Block]:
@@ -111,6 +124,11 @@ class RecordingSource:
                 yield from resampler.flush()
                 self._damaged(position, error.error_string)
             if len(samples) == 0:
+                missing = self._file.frames - position
+                if position and (
+                    self._file.frames >= UNKNOWN_LENGTH or missing <= LEAST_MISSING_S * file_rate_hz
+                ):
+                    break
                 yield from resampler.flush()
                 self._damaged(position, "the file ends early")
             samples, broken = mended(samples)

@@ -33,6 +33,10 @@ def read_background(folder: Path, split: str) -> Iterator[Background]:
     if not table.is_file():
         raise DatasetError(f"{folder} holds no background: expected expected.csv inside it")
     with table.open(newline="", encoding="utf-8") as rows:
-        for row in csv.DictReader(rows):
+        reader = csv.DictReader(rows)
+        missing = {"file", "expected", "also", "split"} - set(reader.fieldnames or ())
+        if missing:
+            raise DatasetError(f"{table} lacks the column {sorted(missing)[0]}")
+        for row in reader:
             if row["expected"] == "none" and row["split"] == split:
-                yield Background(folder / row["file"], frozenset(row["also"].split()))
+                yield Background(folder / row["file"], frozenset((row["also"] or "").split()))
