@@ -56,9 +56,13 @@ def ours(samples: FloatArray, spec: FrontEndSpec) -> Callable[[], object]:
     size = round(CHUNK_S * spec.sample_rate_hz)
     blocks = [Block(at, samples[at : at + size]) for at in range(0, len(samples), size)]
 
-    def work() -> object:
+    chunks_a_hop = round(HOP_S / CHUNK_S)
+
+    def work() -> None:
         front_end = FrontEnd(spec)
-        return [front_end.push(block) for block in blocks]
+        for n, block in enumerate(blocks, start=1):
+            # As the listener does: frames are wanted when a window is due.
+            front_end.push(block, wait=n % chunks_a_hop != 0)
 
     return work
 

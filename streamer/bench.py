@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -67,9 +66,15 @@ def cpu_s(work: Callable[[], object]) -> float:
 
 
 def front_end_cpu_s(model: Model, blocks: list[Block]) -> float:
-    """CPU seconds of the streaming front end."""
+    """CPU seconds of the streaming front end, asked for frames once a hop as the listener does."""
     front_end = FrontEnd(model.manifest.front_end)
-    return cpu_s(lambda: [front_end.push(block) for block in blocks])
+    chunks_a_hop = round(model.manifest.hop_s / CHUNK_S)
+
+    def work() -> None:
+        for n, block in enumerate(blocks, start=1):
+            front_end.push(block, wait=n % chunks_a_hop != 0)
+
+    return cpu_s(work)
 
 
 def pipeline_cpu_s(model: Model, recording: Path) -> float:
@@ -97,12 +102,18 @@ def wall_s(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
+WATCH = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(os.wait4(process.pid, 0)[2].ru_maxrss)
+"""
+"""Run by a small process, because a new process counts the memory of the one that starts it."""
+
+
 def peak_memory_mb(command: list[str]) -> float:
     """Largest resident memory of a command, in 10^6 bytes."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
-    process.returncode = 0
-    return usage.ru_maxrss * 1024 / 1e6
+    done = subprocess.run([sys.executable, "-c", WATCH, *command], check=True, capture_output=True)
+    return int(done.stdout) * 1024 / 1e6
 
 
 def measure(model: Model, seconds: float, repeats: int) -> Costs:

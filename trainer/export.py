@@ -136,6 +136,9 @@ def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, 
     trained = read_trained(folder)
     recipe = trained.recipe
     data = load_training_data(recipe, data_folder, background_folder)
+    rate_hz = recipe.front_end.sample_rate_hz
+    quiet = list(read_background(background_folder, "train"))
+    background = np.concatenate([read_mono(item.path, rate_hz) for item in quiet])
     network = trained.load()
     batches = islice(epoch_batches(data, recipe, recipe.schedule.epochs), CALIBRATION_BATCHES)
     content = to_int8(network, [example for inputs, _ in batches for example in inputs])
@@ -154,7 +157,7 @@ def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, 
             licence=recipe.data.licence,
             train_folds=recipe.data.train_folds,
             validation_folds=recipe.data.validation_folds,
-            background="16 min of recordings, CC0, CC BY, CC BY-SA, Pixabay",
+            background=f"{len(quiet)} recordings, {len(background) / rate_hz / 60:.0f} minutes",
             seed=recipe.schedule.seed,
             epochs=recipe.schedule.epochs,
             parameters=network.count_params(),
@@ -164,8 +167,6 @@ def export(folder: Path, data_folder: Path, background_folder: Path, out: Path, 
     clips = read_dataset(recipe.data.dataset, data_folder)
     validation = [clip for clip in clips if clip.fold in recipe.data.validation_folds]
     if validation:
-        quiet = read_background(background_folder, "train")
-        background = np.concatenate([read_mono(item.path, recipe.front_end.sample_rate_hz) for item in quiet])
         training = data.clips[:: max(1, len(data.clips) // TIMED_CLIPS)]
         manifest = calibrated(manifest, out, validation, training, background, wrong_budget)
         replace_manifest(out, manifest)

@@ -8,13 +8,15 @@ depends on the size of the batch.)
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from streamer.frontend.spec import FrontEndSpec
 from streamer.types import FloatArray
 
-FRAMES_AT_ONCE = 64
+FRAMES_AT_ONCE = 32
 """Frames per batch: large enough to amortise calls, small enough to stay in the cache."""
 
 
@@ -88,6 +90,13 @@ class MelStream:
         self._frames = np.lib.stride_tricks.sliding_window_view(self._buffer, spec.fft_samples)[
             :: spec.hop_samples
         ]
+        # Large results in memory of their own: fresh pages cost more than the arithmetic.
+        bins_at_all = spec.fft_samples // 2 + 1
+        self._windowed = np.empty((FRAMES_AT_ONCE, spec.fft_samples), np.float32)
+        # numpy's stub allows only complex128 here.
+        self._spectrum: Any = np.empty((FRAMES_AT_ONCE, bins_at_all), np.complex64)
+        self._power = np.empty((2, FRAMES_AT_ONCE, bins_at_all), np.float32)
+        self._weighted = np.empty((FRAMES_AT_ONCE, len(self._bins)), np.float32)
         self._held = 0
 
     def reset(self) -> None:
@@ -130,9 +139,12 @@ class MelStream:
         return power
 
     def _mel_power(self, frames: FloatArray) -> FloatArray:
-        spectrum = np.fft.rfft(frames * self._hann)
-        power = np.square(spectrum.real) + np.square(spectrum.imag)
-        weighted = power.take(self._bins, axis=1)
+        count = len(frames)
+        windowed = np.multiply(frames, self._hann, out=self._windowed[:count])
+        spectrum = np.fft.rfft(windowed, out=self._spectrum[:count])
+        power = np.square(spectrum.real, out=self._power[0, :count])
+        power += np.square(spectrum.imag, out=self._power[1, :count])
+        weighted = power.take(self._bins, axis=1, out=self._weighted[:count], mode="clip")
         weighted *= self._weights
         summed: FloatArray = np.add.reduceat(weighted, self._band_starts, axis=1)
         return summed
