@@ -345,6 +345,6 @@ def test_waiting_changes_when_frames_come_but_not_their_bits(
 def test_who_waits_gets_nothing_before_the_buffer_is_full() -> None:
     spec = FrontEndSpec()
     front_end = FrontEnd(spec)
-    samples = noise(1.0, spec.sample_rate_hz)
+    samples = noise(0.4, spec.sample_rate_hz)
     assert len(front_end.push(Block(0, samples), wait=True).values) == 0
     assert len(front_end.flush().values) == len(features_of(samples, spec).values)

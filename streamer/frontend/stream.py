@@ -20,7 +20,8 @@ class FrontEnd:
         """Samples so far that could not be sound and were taken as zero."""
         self._mel = MelStream(spec)
         self._features = FeatureStream(spec)
-        self._silent = np.empty(0, np.bool_)
+        self._no_values = np.empty((0, spec.frame_columns), np.float32)
+        self._silent = self._no_flags = np.empty(0, np.bool_)
         self._next_frame_sample = 0
         self._next_sample: int | None = None
 
@@ -41,6 +42,8 @@ class FrontEnd:
         return self._advance(self._mel.push(samples, wait))
 
     def _advance(self, power: FloatArray) -> Frames:
+        if len(power) == 0:
+            return Frames(self._next_frame_sample, self._no_values, self._no_flags)
         silent: BoolArray = power.max(axis=1) <= self.spec.floor
         self._silent = np.concatenate([self._silent, silent]) if len(self._silent) else silent
         return self._give(self._features.push(power))
