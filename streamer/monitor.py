@@ -239,17 +239,18 @@ class Monitor:
             return ""
         return source.name if source.live else Path(source.name).name
 
-    def _enter(self, state: State) -> None:
+    def _enter(self, state: State, since: float | None = None) -> None:
         if state != self._state:
-            self._state, self._state_since = state, time.monotonic()
+            self._state = state
+            self._state_since = time.monotonic() if since is None else since
 
     def _update_state(self, now: float) -> None:
         if self._source is None or not self._source.live:
             self._enter("listening")
         elif now - self._last_samples_at > STALLED_AFTER_S:
-            self._enter("stalled")
+            self._enter("stalled", since=self._last_samples_at)
         elif now - self._last_sound_at > SILENT_AFTER_S:
-            self._enter("silent")
+            self._enter("silent", since=self._last_sound_at)
         elif self._heard_samples:
             self._enter("listening")
 

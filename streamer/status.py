@@ -84,7 +84,7 @@ class Status:
 
     state: State
     state_since_s: float
-    """Seconds since the state was entered."""
+    """Seconds since the state began: for `silent` and `stalled`, since the last sound or sample."""
 
     source: str
     live: bool

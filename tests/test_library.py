@@ -24,6 +24,7 @@ from sounds import (
     write_siren,
 )
 
+import streamer.monitor
 from streamer import Block, EscListenError, Event, EventSettings, Listener, ModelError, listen
 from streamer.errors import SettingsError, SourceError
 from streamer.monitor import Monitor
@@ -402,3 +403,18 @@ def test_what_makes_no_sense_is_refused_before_anything_is_heard(tmp_path: Path)
 def test_settings_have_usable_defaults() -> None:
     assert Settings().source.input == ("mic",)
     assert Settings().log.csv == "esc-events.csv"
+
+
+def test_silence_is_dated_from_the_last_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streamer.monitor, "SILENT_AFTER_S", 0.05)
+    model = shipped_model()
+    thresholds = tuple(0.5 for _ in model.labels)
+    monitor = Monitor(model, thresholds, thresholds)
+    monitor.opened(SamplesSource(np.zeros(10, np.float32), RATE_HZ, start_time=1.0))
+    monitor.heard(Block(0, np.ones(10, np.float32)), SourceHealth())
+    assert monitor.state == "listening"
+    time.sleep(0.2)
+    monitor.heard(Block(10, np.zeros(10, np.float32)), SourceHealth())
+    status = monitor.snapshot()
+    assert status.state == "silent"
+    assert status.state_since_s >= 0.2
