@@ -18,19 +18,15 @@ from streamer.model import load_model
 from streamer.scorer import Scorer
 from streamer.smoothing import Smoother
 from streamer.types import Block, FloatArray
-from trainer.augment import active_frames
 from trainer.datasets import Clip
 from trainer.evaluate import score_clips
-from trainer.spectrograms import read_mono, spectrogram_of
+from trainer.streams import lay_over_background
 
 OFF_SHARE = 0.6
 """``off`` lies at this share of ``on``."""
 
 CANDIDATES = np.round(np.arange(0.30, 0.96, 0.01), 2)
 FINE_HOP_S = 0.1
-LEAD_S = 3.0
-"""Background before and after a clip whose onset is to be found."""
-
 BACKGROUND_BELOW_DB = 20.0
 
 
@@ -68,35 +64,22 @@ def onset_delays(
     model = load_model(model_path)
     classifier = Classifier(model)
     spec = model.manifest.front_end
-    rate_hz = spec.sample_rate_hz
     random = np.random.default_rng(0)
     onsets, offsets = [], []
     for clip in clips:
-        samples = read_mono(clip.path, rate_hz)
-        power = spectrogram_of(clip.path, spec, (1.0,))
-        if power is None:
+        stream = lay_over_background(clip, background, spec, BACKGROUND_BELOW_DB, random)
+        if stream is None:
             continue
-        active = np.flatnonzero(active_frames(power.by_speed[1.0], spec.floor))
-        if len(active) < 2:
-            continue
-        lead = round(LEAD_S * rate_hz)
-        begin_s = LEAD_S + (active[0] * spec.hop_samples + spec.fft_samples / 2) / rate_hz
-        end_s = LEAD_S + (active[-1] * spec.hop_samples + spec.fft_samples / 2) / rate_hz
-        at = int(random.integers(max(1, len(background) - len(samples) - 2 * lead)))
-        stream = background[at : at + len(samples) + 2 * lead].copy()
-        below = 10 ** (-BACKGROUND_BELOW_DB / 20)
-        stream *= below * np.sqrt(np.mean(samples**2)) / max(1e-9, np.sqrt(np.mean(stream**2)))
-        stream[lead : lead + len(samples)] += samples[: max(0, len(stream) - lead)]
         label = model.labels.index(clip.label)
         heard = [
-            (score.window.start_sample / rate_hz, score.window.end_sample / rate_hz)
-            for score in Scorer(classifier, FINE_HOP_S).push(Block(0, stream))[1]
+            score.window
+            for score in Scorer(classifier, FINE_HOP_S).push(Block(0, stream.samples))[1]
             if score.probabilities is not None and score.probabilities[label] >= visible
         ]
-        if not heard or heard[0][1] < begin_s:
+        if not heard or heard[0].end_sample / spec.sample_rate_hz < stream.begin_s:
             continue
-        onsets.append(heard[0][1] - begin_s - FINE_HOP_S / 2)
-        offsets.append(end_s - heard[-1][0] - FINE_HOP_S / 2)
+        onsets.append(heard[0].end_sample / spec.sample_rate_hz - stream.begin_s - FINE_HOP_S / 2)
+        offsets.append(stream.end_s - heard[-1].start_sample / spec.sample_rate_hz - FINE_HOP_S / 2)
     if not onsets:
         return model.manifest.visible_onset_s, model.manifest.visible_offset_s
     return float(np.median(onsets)), float(np.median(offsets))
