@@ -195,8 +195,8 @@ def table(costs: Costs) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: list[str]) -> int:
-    """Run ``esc-listen bench``."""
+def build_parser() -> argparse.ArgumentParser:
+    """The options of ``esc-listen bench``."""
     parser = argparse.ArgumentParser(
         prog="esc-listen bench",
         description="Measure what listening costs on this machine. The floor is the bare arithmetic: "
@@ -205,7 +205,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped model or a .tflite file")
     parser.add_argument("--quick", action="store_true", help="less sound, fewer rounds")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--debug", action="store_true", help="show the full traceback when it fails")
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run ``esc-listen bench``."""
     seconds, repeats = (20.0, 3) if options.quick else (60.0, 9)
     costs = measure(load_model(options.model), seconds, repeats)
     print(json.dumps(dataclasses.asdict(costs)) if options.json else table(costs))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from streamer import __version__
@@ -119,15 +120,22 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["bench"]:
-        from streamer.bench import main as bench
+        from streamer.bench import build_parser as build_bench_parser
+        from streamer.bench import run as run_bench
 
-        return bench(arguments[1:])
+        options = build_bench_parser().parse_args(arguments[1:])
+        return guarded(lambda: run_bench(options), options.debug)
     parser = build_parser()
     options = parser.parse_args(arguments)
+    return guarded(lambda: run(parser, options), options.debug)
+
+
+def guarded(work: Callable[[], int], debug: bool) -> int:
+    """Do the work; what goes wrong becomes one line on standard error and status 1."""
     try:
-        return run(parser, options)
+        return work()
     except EscListenError as error:
-        if options.debug:
+        if debug:
             raise
         print(f"esc-listen: {error}", file=sys.stderr)
         return 1
@@ -135,7 +143,7 @@ def main(arguments: list[str] | None = None) -> int:
         print("esc-listen: interrupted", file=sys.stderr)
         return 1
     except Exception as error:
-        if options.debug:
+        if debug:
             raise
         print(
             f"esc-listen: something unexpected went wrong ({type(error).__name__}: {error}); "

@@ -92,6 +92,8 @@ class Listener:
         """End every sound at a gap: nothing is claimed about what was not heard."""
         self._scorer.reset()
         self._smoother.reset()
+        if self._monitor:
+            self._monitor.interrupted()
         return self._tracker.finish()
 
     def finish(self) -> list[Sound]:

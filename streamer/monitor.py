@@ -96,7 +96,8 @@ class Monitor:
         self._last_samples_at = self._last_sound_at = time.monotonic()
         zeros = np.zeros(len(self._model.labels), np.float32)
         self._raw = self._smoothed = zeros
-        self._open: tuple[tuple[str, int, int, float], ...] = ()
+        self._open: tuple[tuple[str, int, int | None, float], ...] = ()
+        self._end_sample = 0
 
     def opened(self, source: Source) -> None:
         """A source begins."""
@@ -119,6 +120,7 @@ class Monitor:
                 while sum(n for _, _, n in self._levels) > LEVEL_S * self._rate_hz and len(self._levels) > 1:
                     self._levels.popleft()
                 self._heard_samples += len(samples)
+                self._end_sample = block.end_sample
                 self._last_samples_at = now
                 if peak > 0.0:
                     self._last_sound_at = now
@@ -141,10 +143,16 @@ class Monitor:
     def scored(self, raw: FloatArray, smoothed: FloatArray, sounds: list[OpenSound]) -> None:
         """A window was scored."""
         going_on = tuple(
-            (s.label, s.start_sample, s.noticed_sample, max(s.levels, default=0.0)) for s in sounds
+            (s.label, s.start_sample, s.faded_sample, max(s.levels, default=0.0)) for s in sounds
         )
         with self._lock:
             self._raw, self._smoothed, self._open = raw, smoothed, going_on
+
+    def interrupted(self) -> None:
+        """A gap, a stall or a stop: nothing goes on any more."""
+        with self._lock:
+            self._raw = self._smoothed = np.zeros(len(self._model.labels), np.float32)
+            self._open = ()
 
     def computed(self, seconds: float, windows: int) -> None:
         """A block took so long to compute and completed so many windows."""
@@ -264,11 +272,11 @@ class Monitor:
         return Level(dbfs(peak), dbfs(math.sqrt(power)), now - self._clipped_at < CLIP_SHOWN_S)
 
     def _going_on(
-        self, source: Source | None, label: str, start: int, noticed: int, confidence: float
+        self, source: Source | None, label: str, start: int, faded: int | None, confidence: float
     ) -> EventStatus:
         live = source is not None and source.live
         at_s = source.unix_time(start) if source and live else start / self._rate_hz
-        lasted_s = max(self._heard_samples, noticed) / self._rate_hz - start / self._rate_hz
+        lasted_s = ((self._end_sample if faded is None else faded) - start) / self._rate_hz
         return EventStatus(label, clock_text(at_s, live), max(0.0, lasted_s), confidence, True)
 
     def _own_health(self, now: float, heard_s: float) -> Health:

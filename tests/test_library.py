@@ -418,3 +418,30 @@ def test_silence_is_dated_from_the_last_sound(monkeypatch: pytest.MonkeyPatch) -
     status = monitor.snapshot()
     assert status.state == "silent"
     assert status.state_since_s >= 0.2
+
+
+def test_the_screen_shows_a_faded_sound_as_long_as_it_was_heard() -> None:
+    model = shipped_model()
+    thresholds = tuple(0.5 for _ in model.labels)
+    monitor = Monitor(model, thresholds, thresholds)
+    monitor.opened(SamplesSource(np.zeros(10, np.float32), RATE_HZ))
+    monitor.heard(Block(0, np.ones(4 * RATE_HZ, np.float32)), SourceHealth())
+    nothing = np.zeros(len(model.labels), np.float32)
+    sound = OpenSound(model.labels[0], RATE_HZ, 2 * RATE_HZ, confirmed=True, levels=[0.9])
+    monitor.scored(nothing, nothing, [sound])
+    assert monitor.snapshot().events[0].duration_s == pytest.approx(3.0)
+    sound.faded_sample = 2 * RATE_HZ
+    monitor.scored(nothing, nothing, [sound])
+    assert monitor.snapshot().events[0].duration_s == pytest.approx(1.0)
+
+
+def test_after_an_interruption_the_screen_shows_nothing_as_going_on() -> None:
+    model = shipped_model()
+    thresholds = tuple(0.5 for _ in model.labels)
+    monitor = Monitor(model, thresholds, thresholds)
+    listener = Listener(model, settings(), monitor=monitor)
+    listener.push(Block(0, siren(4.0)))
+    assert any(event.active for event in monitor.snapshot().events)
+    assert listener.interrupt()
+    assert not any(event.active for event in monitor.snapshot().events)
+    assert not any(item.active for item in monitor.snapshot().classes)
