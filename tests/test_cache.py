@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from disks import fill, small_disk, unwritable_folder
 
-import trainer.cache
-from trainer.cache import CODE, ArrayCache, Arrays, code_fingerprint, default_folder
+import trainer.examples.cache
+from trainer.examples.cache import CODE, ArrayCache, Arrays, code_fingerprint, default_folder
 
 WHAT = {"front_end": {"mel_bands": 64, "floor": 1e-10}, "speeds": (0.9, 1.0, 1.1), "seed": 3}
 
@@ -132,7 +132,7 @@ def test_another_library_makes_other_entries(
     ArrayCache(tmp_path / "c").get(source, WHAT, work)
     ArrayCache(tmp_path / "c").get(source, WHAT, work)
     assert work.done == 1
-    monkeypatch.setattr(trainer.cache, "version", lambda name: "99")
+    monkeypatch.setattr(trainer.examples.cache, "version", lambda name: "99")
     ArrayCache(tmp_path / "c").get(source, WHAT, work)
     assert work.done == 2
 
@@ -140,15 +140,16 @@ def test_another_library_makes_other_entries(
 def test_another_code_makes_other_entries_but_comments_do_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = Path(trainer.cache.__file__).parent.parent
+    root = Path(trainer.examples.cache.__file__).parents[2]
     for name in CODE:
         assert (root / name).exists(), name
         copy = shutil.copytree if (root / name).is_dir() else shutil.copy
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         copy(root / name, tmp_path / name)
-    monkeypatch.setattr(trainer.cache, "__file__", str(tmp_path / "trainer" / "cache.py"))
+    moved = tmp_path / "trainer" / "examples" / "cache.py"
+    monkeypatch.setattr(trainer.examples.cache, "__file__", str(moved))
     before = code_fingerprint()
-    for file in ("streamer/frontend/mel.py", "trainer/spectrograms.py"):
+    for file in ("streamer/frontend/mel.py", "trainer/examples/spectrograms.py"):
         path = tmp_path / file
         path.write_text("# A remark.\n\n" + path.read_text())
         assert code_fingerprint() == before
@@ -299,7 +300,7 @@ def test_entries_of_a_folder_that_became_unwritable_are_still_read(
 def test_a_full_disk(
     tmp_path: Path, source: Path, monkeypatch: pytest.MonkeyPatch, complaints: Complaints, kept_free: int
 ) -> None:
-    monkeypatch.setattr(trainer.cache, "KEPT_FREE_BYTES", kept_free)
+    monkeypatch.setattr(trainer.examples.cache, "KEPT_FREE_BYTES", kept_free)
     with small_disk(tmp_path) as disk:
         cache = ArrayCache(disk / "arrays")
         assert complaints() == []

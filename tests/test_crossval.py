@@ -20,9 +20,9 @@ from toys import LABELS, SEGMENTS, one_line, recipe, sources, training_is_possib
 from streamer.model import load_model
 from streamer.tables import to_table
 from trainer.cli import main
-from trainer.crossval import CrossValidation, FoldResult, crossval, readable, without_fold
-from trainer.examples import Sources
+from trainer.examples.load import Sources
 from trainer.recipe import Recipe, RecipeError, read_recipe
+from trainer.training.crossval import CrossValidation, FoldResult, crossval, readable, without_fold
 
 PATIENCE_S = 900.0
 

@@ -27,14 +27,14 @@ from toys import (
 )
 
 from streamer.types import FloatArray
-from trainer.cache import ArrayCache
 from trainer.datasets import Clip, DatasetError, read_dataset
-from trainer.examples import Examples, Material, Sources, load_examples, read_material
-from trainer.inputs import Batch
-from trainer.protocol import Exam
+from trainer.examples.cache import ArrayCache
+from trainer.examples.inputs import Batch
+from trainer.examples.load import Examples, Material, Sources, load_examples, read_material
+from trainer.examples.segments import feature_frames, features_of_clips, mixed_segments
+from trainer.examples.spectrograms import read_mono
 from trainer.recipe import Recipe
-from trainer.segments import feature_frames, features_of_clips, mixed_segments
-from trainer.spectrograms import read_mono
+from trainer.training.protocol import Exam
 
 # Worker processes are forked; Python 3.12 and later warn about that when any library has threads.
 pytestmark = pytest.mark.filterwarnings(

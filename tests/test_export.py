@@ -21,8 +21,9 @@ from streamer.manifest import replace_manifest
 from streamer.model import Model, load_model
 from streamer.types import FloatArray
 from trainer.errors import ExportError
-from trainer.examples import Examples, Sources, load_examples, read_material
-from trainer.export import (
+from trainer.examples.inputs import Inputs
+from trainer.examples.load import Examples, Sources, load_examples, read_material
+from trainer.exporting.export import (
     CALIBRATION_WINDOWS,
     ExportOptions,
     TrainedNetwork,
@@ -35,13 +36,12 @@ from trainer.export import (
     some_windows,
     write_whole,
 )
-from trainer.fit import fit, write_training
-from trainer.inputs import Inputs
+from trainer.exporting.parity import compare_scores
+from trainer.exporting.quantise import Kind, check, compare, convert, input_tensors, to_tflite
+from trainer.exporting.unroll import unrolled
 from trainer.networks import build_network
-from trainer.parity import compare_scores
-from trainer.quantise import Kind, check, compare, convert, input_tensors, to_tflite
 from trainer.recipe import Recipe
-from trainer.unroll import unrolled
+from trainer.training.fit import fit, write_training
 
 pytestmark = [
     # Worker processes are forked; Python 3.12 and later warn about that when any library has threads.

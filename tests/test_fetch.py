@@ -23,9 +23,9 @@ from command import wait_until
 from disks import small_disk, unwritable_folder
 from test_datasets import ESC50_COLUMNS, ESC50_ROWS, URBANSOUND8K_COLUMNS, URBANSOUND8K_ROWS
 
-import trainer.fetch
+import trainer.datasets.fetch
 from trainer.datasets import read_dataset
-from trainer.fetch import ARCHIVES, URL_VARIABLE, Archive, FetchError, fetch, fetch_archive
+from trainer.datasets.fetch import ARCHIVES, URL_VARIABLE, Archive, FetchError, fetch, fetch_archive
 
 NOISE = os.urandom(400_000)
 """What makes archives large: nothing compresses it."""
@@ -181,7 +181,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits between attempts here."""
-    monkeypatch.setattr(trainer.fetch, "PAUSE_S", 0.0)
+    monkeypatch.setattr(trainer.datasets.fetch, "PAUSE_S", 0.0)
 
 
 def refusal(archive: Archive, to: Path) -> str:
@@ -306,8 +306,8 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_falls_silent(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.fetch, "TIMEOUT_S", 0.1)
-    monkeypatch.setattr(trainer.fetch, "PATIENCE", 1)
+    monkeypatch.setattr(trainer.datasets.fetch, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(trainer.datasets.fetch, "PATIENCE", 1)
     server.content, server.ranges, server.wait_after = ESC50_ZIP, False, 300_000
     line = refusal(small("esc50", ESC50_ZIP), tmp_path)
     assert line.startswith("no connection to 127.0.0.1 after 0.3 MB: timed out; ")
@@ -341,7 +341,8 @@ def test_an_unknown_dataset(tmp_path: Path) -> None:
 def test_stopped_by_the_user(server: Server, tmp_path: Path) -> None:
     server.content, server.wait_after = ESC50_ZIP, 600_000
     program = (
-        f"from pathlib import Path; from trainer.fetch import fetch; fetch('esc50', Path({str(tmp_path)!r}))"
+        "from pathlib import Path; from trainer.datasets.fetch import fetch; "
+        f"fetch('esc50', Path({str(tmp_path)!r}))"
     )
     # As at a keyboard; a shell may have started the tests with the signal ignored.
     program = f"import signal; signal.signal(signal.SIGINT, signal.default_int_handler); {program}"

@@ -33,20 +33,20 @@ from toys import (
     write_esc50,
 )
 
-import trainer.checkpoint
-import trainer.fit
+import trainer.training.checkpoint
+import trainer.training.fit
 from streamer.types import FloatArray
 from trainer.datasets import DatasetError
-from trainer.examples import Examples, Sources, load_examples, read_material
-from trainer.fit import Prepared, fit, row_of, write_curve
-from trainer.inputs import Batch
-from trainer.losses import known_crossentropy, top_is_there
+from trainer.examples.inputs import Batch
+from trainer.examples.load import Examples, Sources, load_examples, read_material
 from trainer.networks import NetworkError
-from trainer.optimizers import LOWEST_RATE, rate_after
-from trainer.progress import EpochResult, Progress
-from trainer.protocol import Exam
 from trainer.recipe import Recipe, RecipeError, read_recipe
-from trainer.votes import ClipScores
+from trainer.training.fit import Prepared, fit, row_of, write_curve
+from trainer.training.losses import known_crossentropy, top_is_there
+from trainer.training.optimizers import LOWEST_RATE, rate_after
+from trainer.training.progress import EpochResult, Progress
+from trainer.training.protocol import Exam
+from trainer.training.votes import ClipScores
 
 pytestmark = [
     pytest.mark.filterwarnings(
@@ -120,7 +120,7 @@ def names_in(folder: Path) -> set[str]:
 
 def before_epoch(monkeypatch: pytest.MonkeyPatch, wanted: int, act: Callable[[], object]) -> None:
     """Do something when so many epochs are over."""
-    train = trainer.fit.train_epoch
+    train = trainer.training.fit.train_epoch
 
     def watched(
         network: Any, examples: Examples, epoch: int, progress: Progress, validation: Exam | None
@@ -129,7 +129,7 @@ def before_epoch(monkeypatch: pytest.MonkeyPatch, wanted: int, act: Callable[[],
             act()
         return train(network, examples, epoch, progress, validation)
 
-    monkeypatch.setattr(trainer.fit, "train_epoch", watched)
+    monkeypatch.setattr(trainer.training.fit, "train_epoch", watched)
 
 
 def stop() -> None:
@@ -307,8 +307,8 @@ def test_a_stopped_training_ends_with_the_weights_of_one_in_one_go(
     tmp_path: Path, segments: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.checkpoint, "EVERY_S", 0.0)
-        before_epoch(patch, 2, lambda: patch.setattr(trainer.checkpoint, "EVERY_S", 1e9))
+        patch.setattr(trainer.training.checkpoint, "EVERY_S", 0.0)
+        before_epoch(patch, 2, lambda: patch.setattr(trainer.training.checkpoint, "EVERY_S", 1e9))
         before_epoch(patch, 4, stop)
         with pytest.raises(KeyboardInterrupt):
             fit(segments.recipe, segments.bench, tmp_path)
@@ -358,7 +358,7 @@ def test_a_full_disk_stops_no_training_and_costs_no_checkpoint(
 ) -> None:
     folder = disk / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(trainer.checkpoint, "EVERY_S", 0.0)
+        patch.setattr(trainer.training.checkpoint, "EVERY_S", 0.0)
         before_epoch(patch, 2, lambda: fill(disk))
         with pytest.raises(OSError, match=r"network\.keras cannot be written .*make room and start again"):
             fit(segments.recipe, segments.bench, folder)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from signals import noise, silence, tone
 
 from streamer.types import FloatArray
-from trainer.mixtures import (
+from trainer.examples.waveforms import active_level
+from trainer.soundscapes.mixtures import (
     Part,
     Placed,
     active_spans,
@@ -21,7 +22,6 @@ from trainer.mixtures import (
     pairs_of_classes,
     second_level_db,
 )
-from trainer.waveforms import active_level
 
 RATE_HZ = 16_000
 FRAME = 320

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from toys import training_is_possible
 
-from trainer.checkpoint import Checkpoints, save
 from trainer.networks import NETWORKS, InputShape, NetworkError, build_network
 from trainer.recipe import RECIPES, read_recipe
+from trainer.training.checkpoint import Checkpoints, save
 
 LONG, SHORT = InputShape(101, 60, 2), InputShape(41, 60, 2)
 MFCC = InputShape(101, 13)
@@ -252,7 +252,7 @@ def test_what_cannot_be_built_is_one_line(shape: InputShape, options: dict[str, 
 
 
 def test_sixteen_bit_products_leave_weights_and_probabilities_in_32_bits() -> None:
-    from trainer.fit import precision
+    from trainer.training.fit import precision
 
     with precision("mixed_bfloat16"):
         network = FAMILIES["piczak"].build("softmax")

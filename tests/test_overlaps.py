@@ -32,8 +32,8 @@ from streamer.types import FloatArray
 from trainer.cli import main
 from trainer.datasets import DatasetError, read_dataset
 from trainer.datasets.mix import MADE, TRUTH, Made, Mix, Mixes, Source, read_mixes, write_truth
-from trainer.evaluate_mixes import Judged, figures, report, score_mix
-from trainer.overlaps import RATE_HZ, Order, Written, write_mixes
+from trainer.judging.mixes import Judged, figures, report, score_mix
+from trainer.soundscapes.overlaps import RATE_HZ, Order, Written, write_mixes
 
 PITCH_HZ = {"low": 500.0, "middle": 1_500.0, "high": 3_000.0, "top": 6_000.0}
 """Far enough apart for each to be told from the others within 40 ms."""

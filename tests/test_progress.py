@@ -13,11 +13,11 @@ import termios
 
 import pytest
 
-from trainer.progress import EpochResult, Progress
+from trainer.training.progress import EpochResult, Progress
 
 THREE_EPOCHS = """\
 import time
-from trainer.progress import EpochResult, Progress
+from trainer.training.progress import EpochResult, Progress
 
 with Progress("multibranch-slim", 160, 0) as shown:
     for epoch in range(3):
@@ -88,7 +88,7 @@ def test_the_validation_folds_are_shown_where_there_are_some() -> None:
 
 
 def test_several_trainings_at_once_show_no_bars() -> None:
-    shown = in_a_terminal(80, "from trainer import progress; progress.BARS = False\n" + THREE_EPOCHS)
+    shown = in_a_terminal(80, "from trainer.training import progress; progress.BARS = False\n" + THREE_EPOCHS)
     assert [line.split(":")[0] for line in shown.splitlines() if line.startswith("epoch")] == [
         "epoch 1/160",
         "epoch 2/160",

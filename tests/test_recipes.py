@@ -10,7 +10,7 @@ from toys import CROPS, SEGMENTS, one_line
 
 from streamer.tables import from_table, to_table
 from trainer.cli import main
-from trainer.comparison import EXPERIMENTS
+from trainer.lineage.networks import EXPERIMENTS
 from trainer.networks import NETWORKS
 from trainer.recipe import RECIPES, Recipe, RecipeError, read_recipe
 
@@ -50,7 +50,7 @@ def test_every_network_has_a_recipe() -> None:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda experiment: experiment.name)
 def test_the_experiments_of_the_comparison_can_be_read(experiment: object) -> None:
-    from trainer.comparison import Experiment
+    from trainer.lineage.networks import Experiment
 
     assert isinstance(experiment, Experiment)
     recipe = read_recipe(experiment.recipe, experiment.all_changes)

@@ -14,17 +14,17 @@ from sounds import RATE_HZ, shipped_model
 from streamer import listen
 from streamer.demo import Wave, church_bells, siren
 from streamer.types import FloatArray
-from trainer import evaluate_events, evaluate_recordings
 from trainer.datasets import Background, Clip, DatasetError, read_dataset
-from trainer.evaluate_events import AROUND_S, HeardClip, surrounded
-from trainer.evaluate_recordings import (
+from trainer.judging import clip_events, recordings
+from trainer.judging.clip_events import AROUND_S, HeardClip, surrounded
+from trainer.judging.ear import HeardEvent
+from trainer.judging.recordings import (
     HeardRecording,
     Recording,
     read_recordings,
     readable,
     score,
 )
-from trainer.events import HeardEvent
 
 LABELS = ("dog", "wind", "rain", "train")
 HUSH = 1e-3
@@ -164,7 +164,7 @@ def test_recordings_are_heard_by_the_listener(tmp_path: Path) -> None:
         "bells.wav,none,church_bells,12,x",
     )
     (tmp_path / "expected.csv").write_text(HEADER + "\n".join(rows) + "\n")
-    table, lines = evaluate_recordings.report(shipped_model(), tmp_path, "test")
+    table, lines = recordings.report(shipped_model(), tmp_path, "test")
     assert (table["model"], table["data"], table["split"]) == (shipped_model().name, "recordings", "test")
     assert (table["labelled"], table["right"]) == (1, 1)
     alarms = table["false_alarms"]["none"]
@@ -175,7 +175,7 @@ def test_recordings_are_heard_by_the_listener(tmp_path: Path) -> None:
     assert table["recordings"][2]["events"] == 0
     assert any("bells.wav: church_bells" in line for line in lines)
     # What may really be there is no false alarm.
-    allowed, _ = evaluate_recordings.report(shipped_model(), tmp_path, "x")
+    allowed, _ = recordings.report(shipped_model(), tmp_path, "x")
     assert "church_bells" not in allowed["false_alarms"]["none"]["per_class_per_hour"]
 
 
@@ -183,7 +183,7 @@ def test_recordings_are_heard_by_the_listener(tmp_path: Path) -> None:
 
 
 def test_shares_of_clips_counted_by_hand() -> None:
-    found = evaluate_events.score(
+    found = clip_events.score(
         [
             HeardClip("dog", frozenset({"dog"})),
             HeardClip("dog", frozenset({"dog", "wind"})),
@@ -231,7 +231,7 @@ def test_clips_are_heard_by_the_listener(tmp_path: Path, room: Path) -> None:
         clips.append(Clip(path, label, 1, path.name))
     (tmp_path / "broken.wav").write_text("this is no sound")
     clips.append(Clip(tmp_path / "broken.wav", "siren", 2, "broken"))
-    table, lines = evaluate_events.report(shipped_model(), clips, room)
+    table, lines = clip_events.report(shipped_model(), clips, room)
     # A siren, a siren that is called a dog, a siren that is silent; one unknown, one unreadable.
     assert (table["clips"], table["left_out"], table["folds"]) == (3, 2, [1, 2])
     assert table["right"] == pytest.approx(1 / 3, abs=1e-4)
@@ -239,7 +239,7 @@ def test_clips_are_heard_by_the_listener(tmp_path: Path, room: Path) -> None:
     assert table["nothing"] == pytest.approx(1 / 3, abs=1e-4)
     assert table["per_class"]["siren"]["wrongly_heard"] == 1
     assert "33.3 %" in lines[1]
-    again, _ = evaluate_events.report(shipped_model(), clips, room)
+    again, _ = clip_events.report(shipped_model(), clips, room)
     assert again == table
 
 
@@ -252,7 +252,7 @@ def test_what_the_background_may_contain_is_not_wrong(tmp_path: Path, room: Path
     found = {}
     for also in ("", every):
         (room / "expected.csv").write_text(HEADER + f"room.wav,none,{also},24,train\n")
-        found[also], _ = evaluate_events.report(shipped_model(), clips, room)
+        found[also], _ = clip_events.report(shipped_model(), clips, room)
     assert found[""]["wrong"] == 1.0
     assert found[every]["wrong"] == 0.0
 
@@ -260,9 +260,9 @@ def test_what_the_background_may_contain_is_not_wrong(tmp_path: Path, room: Path
 def test_clips_without_background_or_without_a_known_label(tmp_path: Path, room: Path) -> None:
     clip = Clip(tmp_path / "x.wav", "yodelling", 1, "x")
     with pytest.raises(DatasetError, match="has no background in its split test"):
-        evaluate_events.report(shipped_model(), [clip], room, split="test")
+        clip_events.report(shipped_model(), [clip], room, split="test")
     with pytest.raises(DatasetError, match="no clips of a sound that the model esc50 knows"):
-        evaluate_events.report(shipped_model(), [clip], room)
+        clip_events.report(shipped_model(), [clip], room)
 
 
 @pytest.mark.recordings
@@ -271,7 +271,7 @@ def test_real_recordings_and_clips(esc_data: Path) -> None:
     assert sum(item.expected is not None for item in recordings) == 12
     assert all(item.path.is_file() for item in recordings)
     clips = [clip for clip in read_dataset("esc50", esc_data / "esc50") if clip.fold == 5][:20]
-    table, _ = evaluate_events.report(shipped_model(), clips, esc_data / "recordings")
+    table, _ = clip_events.report(shipped_model(), clips, esc_data / "recordings")
     assert table["clips"] == 20
     assert table["right"] > 0.4
     assert table["wrong"] < 0.4

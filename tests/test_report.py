@@ -27,11 +27,9 @@ from streamer.tables import to_table
 from streamer.types import FloatArray
 from trainer.commands import report as command
 from trainer.commands.common import clips_of_folds
-from trainer.crossval import CrossValidation, FoldResult
 from trainer.datasets import DatasetError, read_background, read_dataset
 from trainer.datasets.mix import Made
-from trainer.evaluate import calibration_error, evaluate
-from trainer.overlaps import Order, write_mixes
+from trainer.judging.clips import calibration_error, evaluate
 from trainer.recipe import read_recipe
 from trainer.report.colours import DARK, LIGHT
 from trainer.report.confusion import confusion_matrix, confusions, matrix
@@ -49,6 +47,8 @@ from trainer.report.reliability import bins_of, reliability
 from trainer.report.runs import ReportError, read_run, read_systems
 from trainer.report.systems import Standing, side_by_side, table_of
 from trainer.report.tflite_layers import network_of_tflite
+from trainer.soundscapes.overlaps import Order, write_mixes
+from trainer.training.crossval import CrossValidation, FoldResult
 
 SVG = "{http://www.w3.org/2000/svg}"
 

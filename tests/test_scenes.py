@@ -30,10 +30,10 @@ from streamer.model import load_model
 from streamer.types import FloatArray
 from trainer.commands import scenes as scenes_command
 from trainer.datasets import Background, Clip, DatasetError, read_background, read_dataset
-from trainer.evaluate_scenes import HeardScene, match, report, score, sed_eval
-from trainer.events import BLOCK_S, Ear, HeardEvent
-from trainer.scene_folder import NOTES, read_scenes, write_scenes
-from trainer.scenes import (
+from trainer.judging.ear import BLOCK_S, Ear, HeardEvent
+from trainer.judging.scenes import HeardScene, match, report, score, sed_eval
+from trainer.soundscapes.scene_folder import NOTES, read_scenes, write_scenes
+from trainer.soundscapes.scenes import (
     APART_S,
     EDGE_S,
     SEAM_S,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from streamer.types import FloatArray
-from trainer.votes import ClipScores, count_votes, majority_vote
+from trainer.training.votes import ClipScores, count_votes, majority_vote
 
 
 def segments(*rows: list[float]) -> FloatArray:

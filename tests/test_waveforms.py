@@ -14,8 +14,8 @@ from signals import chirp, noise, silence, tone
 from streamer.tables import TableError, from_table
 from streamer.types import FloatArray
 from trainer.datasets import DatasetError
-from trainer.spectrograms import read_mono
-from trainer.waveforms import (
+from trainer.examples.spectrograms import read_mono
+from trainer.examples.waveforms import (
     Copy,
     active_level,
     augmented,

@@ -14,8 +14,8 @@ from conftest import skip_or_fail
 from signals import chirp, noise, tone
 
 from streamer.types import FloatArray
-from trainer.cache import ArrayCache
-from trainer.examples import Sources
+from trainer.examples.cache import ArrayCache
+from trainer.examples.load import Sources
 from trainer.recipe import Recipe, read_recipe
 
 RATE_HZ = 8_000

@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import trainer.checkpoint
+import trainer.training.checkpoint
 from streamer.tables import from_table, to_table
-from trainer.cache import ArrayCache
 from trainer.cli import main
-from trainer.examples import Sources
-from trainer.fit import fit
+from trainer.examples.cache import ArrayCache
+from trainer.examples.load import Sources
 from trainer.recipe import Recipe
+from trainer.training.fit import fit
 
 PATIENCE_S = 900.0
 """For a machine that has better things to do."""
@@ -101,6 +101,6 @@ def whole_training(recipe: str, data: str, background: str, run: str, model: str
 
 
 if __name__ == "__main__":
-    trainer.checkpoint.EVERY_S = 0.0
+    trainer.training.checkpoint.EVERY_S = 0.0
     what, *rest = sys.argv[1:]
     sys.exit(fit_described(Path(rest[0])) if what == "fit" else whole_training(*rest))

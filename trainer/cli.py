@@ -9,8 +9,8 @@ import sys
 from streamer.errors import EscListenError
 from trainer.commands import crossval, evaluate, export, fetch, fit, mix, report, scenes
 from trainer.datasets import DatasetError
+from trainer.datasets.fetch import FetchError
 from trainer.errors import ExportError
-from trainer.fetch import FetchError
 from trainer.networks import NetworkError
 from trainer.recipe import RecipeError
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 from streamer.errors import ModelError
 from streamer.frontend import Feature, FrontEndSpec
 from streamer.tables import TableError, from_table
-from trainer.augment import Augmentation
+from trainer.examples.augment import Augmentation
+from trainer.examples.waveforms import Copy
 from trainer.networks import NETWORKS, InputShape, NetworkError, check_options
-from trainer.waveforms import Copy
 
 RECIPES = Path(__file__).parent / "recipes"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.datasets import Clip, DatasetError
 
 if TYPE_CHECKING:
-    from trainer.examples import Sources
+    from trainer.examples.load import Sources
     from trainer.recipe import Recipe
 
 Subparsers = Any
@@ -68,8 +68,8 @@ def split_data(text: str) -> tuple[str, Path]:
 
 def sources_of(options: argparse.Namespace) -> Sources:
     """Where the recordings are, from the options."""
-    from trainer.cache import ArrayCache, default_folder
-    from trainer.examples import Sources
+    from trainer.examples.cache import ArrayCache, default_folder
+    from trainer.examples.load import Sources
 
     cache = None if options.no_cache else Path(options.cache) if options.cache else default_folder()
     return Sources(

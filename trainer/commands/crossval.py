@@ -36,8 +36,8 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Cross-validate."""
-    from trainer.crossval import crossval, local_processes, readable
     from trainer.datasets import DatasetError, read_dataset
+    from trainer.training.crossval import crossval, local_processes, readable
 
     recipe = recipe_of(options)
     sources = sources_of(options)

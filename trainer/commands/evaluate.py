@@ -74,7 +74,7 @@ def chosen_clips(folder: Path, options: argparse.Namespace) -> list[Clip]:
 
 def judge_events(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """Clips between real background: do they give an event of the right class, or of a wrong one?"""
-    from trainer.evaluate_events import report
+    from trainer.judging.clip_events import report
 
     if not options.background:
         raise DatasetError("--events needs real background: give --background DIR")
@@ -83,7 +83,7 @@ def judge_events(model: Model, folder: Path, options: argparse.Namespace) -> Rep
 
 def judge_clips(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """Labelled clips: accuracy of windows and of clips."""
-    from trainer.evaluate import evaluate
+    from trainer.judging.clips import evaluate
 
     name, _ = split_data(options.data)
     clips = chosen_clips(folder, options)
@@ -109,21 +109,21 @@ def judge_clips(model: Model, folder: Path, options: argparse.Namespace) -> Repo
 
 def judge_mix(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """What ``esc-train mix`` wrote: several sounds at once, window by window."""
-    from trainer.evaluate_mixes import report
+    from trainer.judging.mixes import report
 
     return Report(*report(model, folder, options.decision))
 
 
 def judge_scenes(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """What ``esc-train scenes`` wrote: long streams with known events."""
-    from trainer.evaluate_scenes import report
+    from trainer.judging.scenes import report
 
     return Report(*report(model, folder))
 
 
 def judge_recordings(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """Real recordings: what is reported most, and what is reported wrongly."""
-    from trainer.evaluate_recordings import report
+    from trainer.judging.recordings import report
 
     return Report(*report(model, folder, options.split))
 

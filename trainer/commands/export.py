@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Export."""
     # Only TensorFlow converts, whatever the network was trained with.
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    from trainer.export import finish, read_trained
+    from trainer.exporting.export import finish, read_trained
 
     trained = read_trained(Path(options.folder))
     finish(trained, sources_of(options), Path(options.out), options.kind, options.wrong_budget)

@@ -18,7 +18,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Download."""
-    from trainer.fetch import ARCHIVES, fetch
+    from trainer.datasets.fetch import ARCHIVES, fetch
 
     folder = fetch(options.dataset, Path(options.to))
     archive = ARCHIVES[options.dataset]

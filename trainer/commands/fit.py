@@ -19,7 +19,7 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train."""
-    from trainer.fit import fit
+    from trainer.training.fit import fit
 
     recipe = recipe_of(options)
     fit(recipe, sources_of(options), Path(options.out))

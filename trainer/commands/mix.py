@@ -59,7 +59,7 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Mix."""
     from trainer.datasets import DatasetError, read_dataset
-    from trainer.overlaps import Order, write_mixes
+    from trainer.soundscapes.overlaps import Order, write_mixes
 
     wanted: dict[str, Any] = {
         name: getattr(options, name) for name in BELONGS_TO if getattr(options, name) is not None

@@ -46,8 +46,8 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Make scenes."""
-    from trainer.scene_folder import write_scenes
-    from trainer.scenes import SceneSettings
+    from trainer.soundscapes.scene_folder import write_scenes
+    from trainer.soundscapes.scenes import SceneSettings
 
     settings = SceneSettings(
         count=options.count,

@@ -92,7 +92,7 @@ def background_for_tests(folder: Path) -> list[Background]:
 
 
 def _scores(path: Path, classifier: Classifier) -> tuple[list[Scores], float]:
-    from trainer.spectrograms import read_mono
+    from trainer.examples.spectrograms import read_mono
 
     rate_hz = classifier.model.manifest.front_end.sample_rate_hz
     samples = read_mono(path, rate_hz)

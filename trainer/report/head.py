@@ -6,12 +6,12 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from trainer.crossval import FoldResult
 from trainer.recipe import Recipe
 from trainer.report.picture import Table
 from trainer.report.predictions import Missing, Predictions
 from trainer.report.runs import Run, System
 from trainer.report.words import count, folds, percent, plain, spread
+from trainer.training.crossval import FoldResult
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from streamer.model import Model
 from trainer.datasets.mix import Made, read_mixes
-from trainer.evaluate_mixes import Judged, figures, score_mixes
+from trainer.judging.mixes import Judged, figures, score_mixes
 from trainer.report.colours import BLUE, CARD, INK, LINE, MUTED, ORANGE
 from trainer.report.confusion import STRONG, Layout
 from trainer.report.picture import Picture, Table, drawing, tip, to_svg
@@ -39,7 +39,7 @@ class Heard:
     truths: tuple[Pair, ...]
     taken: tuple[Pair, ...]
     figures: dict[str, Any]
-    """As `trainer.evaluate_mixes.figures` gives them."""
+    """As `trainer.judging.mixes.figures` gives them."""
 
     made: Made
     folds: tuple[int, ...]

@@ -14,7 +14,7 @@ from streamer.model import Model, load_model
 from streamer.smoothing import Smoother
 from streamer.types import BoolArray, FloatArray
 from trainer.datasets import Clip, DatasetError, read_dataset
-from trainer.evaluate import HOP_S, calibration_error, score_clips
+from trainer.judging.clips import HOP_S, calibration_error, score_clips
 from trainer.report.runs import ReportError, System
 
 IntArray = NDArray[np.int64]

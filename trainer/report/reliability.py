@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.evaluate import ECE_BINS
+from trainer.judging.clips import ECE_BINS
 from trainer.report.colours import BLUE, MUTED, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions

@@ -12,8 +12,8 @@ from pathlib import Path
 from streamer.errors import EscListenError, ModelError
 from streamer.model import Model, load_model
 from streamer.tables import TableError, from_table
-from trainer.crossval import CrossValidation, FoldResult
 from trainer.recipe import Recipe
+from trainer.training.crossval import CrossValidation, FoldResult
 
 
 class ReportError(EscListenError):

@@ -13,16 +13,16 @@ import numpy as np
 from streamer.errors import SourceError
 from streamer.frontend import FrontEndSpec, MelStream, log_mel, mfcc
 from streamer.types import FloatArray
-from trainer.augment import ExampleMaker, mask
-from trainer.cache import ArrayCache
 from trainer.datasets import Clip, read_background
+from trainer.examples.augment import ExampleMaker, mask
+from trainer.examples.cache import ArrayCache
+from trainer.examples.segments import prepared_samples
+from trainer.examples.spectrograms import Spectrogram, read_mono, spectrogram_of
+from trainer.examples.waveforms import copies_of
 from trainer.recipe import Recipe
 from trainer.report.colours import BLUE
 from trainer.report.picture import WIDTH, Picture, drawing, to_svg
 from trainer.report.words import percent, plain, slug
-from trainer.segments import prepared_samples
-from trainer.spectrograms import Spectrogram, read_mono, spectrogram_of
-from trainer.waveforms import copies_of
 
 COEFFICIENTS = 13
 """MFCC that are shown when the front end computes none itself."""
@@ -156,7 +156,7 @@ def _range(name: str, low: float, high: float) -> str:
 
 
 def _cropped(clip: Clip, recipe: Recipe, background: Path | None) -> View:
-    """One example as `trainer.crops` draws it; it has no samples, since it is made of mel power."""
+    """One example as `trainer.examples.crops` draws it; it has no samples, since it is made of mel power."""
     spec = recipe.front_end
     how = dataclasses.replace(recipe.augmentation, negative_share=0.0, mix_probability=0.0)
     sound = spectrogram_of(clip.path, spec, how.speeds, ArrayCache(None))

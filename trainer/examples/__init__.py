@@ -1,0 +1,1 @@
+"""From recordings to the examples that a network learns from."""

@@ -1,0 +1,98 @@
+"""What a network learns from: the clips of a recipe as batches of examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from trainer.datasets import Clip, read_dataset
+from trainer.datasets.split import split
+from trainer.examples.cache import ArrayCache
+from trainer.examples.crops import Crops
+from trainer.examples.inputs import Batch, Normalisation
+from trainer.examples.segments import Segments
+from trainer.recipe import Recipe, RecipeError
+
+
+class Examples(Protocol):
+    """Training examples of a recipe, drawn or cut from its clips."""
+
+    labels: tuple[str, ...]
+    normalisation: Normalisation
+    clips: tuple[Clip, ...]
+    """Clips that are learnt from."""
+
+    unreadable: tuple[Path, ...]
+    """Files that were left out because they cannot be read."""
+
+    @property
+    def examples_per_epoch(self) -> int: ...
+
+    def epoch(self, epoch: int) -> Iterator[Batch]:
+        """Batches of one epoch; the same epoch gives the same batches, also after a resumed run."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the recordings of a training are."""
+
+    datasets: Mapping[str, Path]
+    """Folder of each dataset, by name."""
+
+    background: Path | None = None
+    cache: ArrayCache = field(default_factory=lambda: ArrayCache(None))
+
+    def folder(self, dataset: str) -> Path:
+        """Folder of a dataset.
+
+        Raises:
+            RecipeError: it was not given.
+        """
+        if dataset not in self.datasets:
+            raise RecipeError(f"the recipe learns from {dataset}: give --data {dataset}=DIR")
+        return self.datasets[dataset]
+
+
+@dataclass(frozen=True)
+class Material:
+    """The clips of a recipe, parted into what is learnt from and what is not."""
+
+    labels: tuple[str, ...]
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    dropped: int
+    """Clips left out because their recording is also held out."""
+
+
+def read_material(recipe: Recipe, sources: Sources) -> Material:
+    """Read the lists of clips of a recipe; labels are those of its own dataset.
+
+    Raises:
+        DatasetError: a folder is not the dataset.
+        RecipeError: a dataset of the recipe was not given, or its training folds hold nothing.
+    """
+    own = read_dataset(recipe.data.dataset, sources.folder(recipe.data.dataset))
+    labels = tuple(sorted({clip.label for clip in own}))
+    extra = [
+        clip
+        for name in recipe.data.also
+        for clip in read_dataset(name, sources.folder(name))
+        if clip.label in labels
+    ]
+    parted = split(own, recipe.data.train_folds, extra)
+    missing = sorted(set(labels) - {clip.label for clip in parted.train})
+    if missing:
+        folds = ", ".join(map(str, recipe.data.train_folds))
+        raise RecipeError(f"folds {folds} of {recipe.data.dataset} hold no clip of {missing[0]!r}")
+    validation = tuple(clip for clip in own if clip.fold in recipe.data.validation_folds)
+    return Material(labels, tuple(parted.train), validation, len(parted.dropped))
+
+
+def load_examples(recipe: Recipe, material: Material, sources: Sources) -> Examples:
+    """Compute the features of the training clips, or take them from the cache."""
+    if recipe.examples == "segments":
+        return Segments(recipe, material.train, material.labels, sources.background, sources.cache)
+    return Crops(recipe, material.train, material.labels, sources.background, sources.cache)

@@ -1,0 +1,1 @@
+"""How well a TFLite file hears, through the streaming code."""

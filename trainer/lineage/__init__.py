@@ -1,0 +1,1 @@
+"""The systems that this project descends from, beside ours."""

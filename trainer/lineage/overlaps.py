@@ -1,0 +1,108 @@
+"""The table of the 2017 work on overlapping background sounds, made again with official folds.
+
+Every network is the int8 file of a fold of `trainer.lineage.networks`, scored on mixes of the fold that it
+never saw: pairs at equal level, single sounds, and sounds with a faint one 30 dB below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from streamer.model import load_model
+from trainer.datasets import Clip, read_dataset
+from trainer.datasets.mix import MADE, read_mixes
+from trainer.judging.clips import evaluate
+from trainer.judging.mixes import report
+from trainer.soundscapes.overlaps import Order, write_mixes
+
+FOLDS = (1, 2, 3)
+FAINT_DB = 30.0
+
+NETWORKS = {
+    "multilabel, pairs only": "urban-pairs",
+    "multilabel, after single sounds": "urban-pairs-pretrained",
+    "ConvNet (softmax), single sounds": "urban-piczak",
+    "ConvNet (softmax), single sounds and overlays": "urban-piczak-overlays",
+    "base (ours)": "urban-base",
+}
+SEVERAL_AT_ONCE = ("urban-pairs", "urban-pairs-pretrained", "urban-base")
+"""Networks with one sigmoid a sound: only these are asked for pairs."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """Figures of one network, one value a fold, from 0 to 1."""
+
+    network: str
+    figures: dict[str, list[float]]
+
+
+def prepared_mixes(urbansound8k: Path, out: Path) -> dict[tuple[str, int], Path]:
+    """Mixes of every fold: ``50-50`` pairs and ``faint`` overlays; those that are there stay."""
+    clips = read_dataset("urbansound8k", urbansound8k)
+    orders = {"50-50": Order("50-50"), "faint": Order("90-10", quieter_db=(FAINT_DB, FAINT_DB))}
+    folders = {}
+    for name, order in orders.items():
+        for fold in FOLDS:
+            folder = out / f"mixes-{name}-fold-{fold}"
+            if not (folder / MADE).is_file():
+                chosen = [clip for clip in clips if clip.fold == fold]
+                write_mixes(order, "urbansound8k", urbansound8k, chosen, folder)
+            folders[name, fold] = folder
+    return folders
+
+
+def louder_sounds(folder: Path, fold: int) -> list[Clip]:
+    """Mixes as clips that bear the label of their louder sound."""
+    return [Clip(folder / mix.file, mix.sources[0].label, fold, mix.file) for mix in read_mixes(folder).mixes]
+
+
+def score_network(
+    experiment: str, runs: Path, urbansound8k: Path, folders: dict[tuple[str, int], Path]
+) -> dict[str, list[float]]:
+    """All figures of one network over the folds."""
+    figures: dict[str, list[float]] = {}
+
+    def note(name: str, value: Any) -> None:
+        figures.setdefault(name, []).append(float(value))
+
+    singles = read_dataset("urbansound8k", urbansound8k)
+    for fold in FOLDS:
+        model = load_model(runs / experiment / f"fold-{fold}" / "int8.tflite")
+        alone = evaluate(model, [clip for clip in singles if clip.fold == fold])
+        note("single sounds: windows", alone.window_accuracy)
+        note("single sounds: clips", alone.clip_accuracy)
+        faint = evaluate(model, louder_sounds(folders["faint", fold], fold))
+        note("faint second: windows", faint.window_accuracy)
+        note("faint second: clips", faint.clip_accuracy)
+        if experiment in SEVERAL_AT_ONCE:
+            table, _ = report(model, folders["50-50", fold], None)
+            for name in (
+                "exact_match",
+                "at_least_one",
+                "hamming",
+                "macro_f1",
+                "micro_f1",
+                "clip_exact_match",
+            ):
+                note(f"pairs: {name}", table[name])
+    return figures
+
+
+def readable(lines: Sequence[Line]) -> str:
+    """A table in Markdown: mean and standard deviation over folds; percent but for F1 and Hamming."""
+    names = list(dict.fromkeys(name for line in lines for name in line.figures))
+    rows = ["| | " + " | ".join(line.network for line in lines) + " |", "|---" * (len(lines) + 1) + "|"]
+    for name in names:
+        scale, digits = (1.0, 3) if name.endswith(("f1", "hamming")) else (100.0, 1)
+        cells = []
+        for line in lines:
+            values = [scale * value for value in line.figures.get(name, [])]
+            spread = stdev(values) if len(values) > 1 else 0.0
+            cells.append(f"{fmean(values):.{digits}f} +- {spread:.{digits}f}" if values else "-")
+        rows.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(rows)
