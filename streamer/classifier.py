@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from streamer.calibration import Calibration
 from streamer.errors import ModelError
 from streamer.manifest import ModelInput
 from streamer.model import Model
@@ -84,11 +85,17 @@ class Classifier:
             shapes = ", ".join(str(tensor.shape) for tensor in outputs)
             self._refuse(f"the network gives {shapes}, not one row of {len(manifest.labels)} labels")
         self._output = outputs[0]
-        self.highest_probability = min(1.0, self._output.highest)
-        """The largest that the network can say: one in 8 bits never quite reaches 1."""
+        half_step = self._output.scale / 2 if self._output.quantised else 1e-6
+        self._calibration = Calibration(
+            manifest.temperature, [rule.offset for rule in manifest.classes], half_step
+        )
+        highest = np.full(len(manifest.labels), min(1.0, self._output.highest), np.float32)
+        reached = self._calibration(highest)
+        self.highest_probability = float(reached.min())
+        """What every class can reach: a network in 8 bits never quite says 1."""
 
-        for rule in manifest.classes:
-            if rule.on >= self.highest_probability:
+        for rule, most in zip(manifest.classes, reached, strict=True):
+            if rule.on >= most:
                 self._refuse(f"class {rule.label!r} can never fire: {rule.on} is out of its reach")
         self._feeds = [self._feed(tensors[item.tensor], item) for item in manifest.inputs]
 
@@ -120,7 +127,7 @@ class Classifier:
         )
 
     def classify(self, values: FloatArray) -> FloatArray:
-        """Probabilities, shape (labels,), for the features of one window, shape (frames, columns)."""
+        """Calibrated probabilities, shape (labels,), of a window of features, shape (frames, columns)."""
         for feed in self._feeds:
             parts = [
                 values[:, columns] * factor + offset
@@ -136,5 +143,4 @@ class Classifier:
         out = self._interpreter.get_tensor(self._output.index)[0].astype(np.float32)
         if self._output.quantised:
             out = (out - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
-        probabilities: FloatArray = np.clip(out, 0.0, 1.0)
-        return probabilities
+        return self._calibration(np.clip(out, 0.0, 1.0))

@@ -65,6 +65,9 @@ class ClassRule:
 
     hangover_s: float = 0.5
 
+    offset: float = 0.0
+    """Added to the logit of the network's probability (see `streamer.calibration`)."""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -100,11 +103,15 @@ class Manifest:
     hop_s: float = 0.5
     """Distance between two windows."""
 
+    temperature: float = 1.0
+    """The logit of every probability is divided by this (see `streamer.calibration`). All thresholds
+    are about calibrated probabilities."""
+
     smoothing_s: float = 0.5
     """Time constant of the probability smoothing."""
 
     visible: float = 0.2
-    """Raw probability from which on a sound counts as being somewhere in the window."""
+    """Probability, not smoothed, from which on a sound counts as being somewhere in the window."""
 
     visible_onset_s: float = 0.4
     """How much of a sound a window must hold at its end before it is visible."""
@@ -149,6 +156,10 @@ class Manifest:
                 refuse(f"class {rule.label!r} has a negative duration")
             if not 0 < rule.decision <= 1:
                 refuse(f"class {rule.label!r} has a decision threshold outside 0 to 1")
+            if not abs(rule.offset) < 100:
+                refuse(f"class {rule.label!r} has an offset beyond all measure")
+        if not 0.01 < self.temperature < 100:
+            refuse("temperature must lie between 0.01 and 100")
         if not 0 < self.visible <= 1 or self.visible_onset_s < 0 or self.visible_offset_s < 0:
             refuse("visible must lie above 0 and at most at 1, its times not below 0")
         if self.hop_s <= 0 or self.smoothing_s < 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toys import LABELS, SEGMENTS, one_line, recipe, sources, training_is_possible, write_esc50
+from toys import (
+    LABELS,
+    SEGMENTS,
+    one_line,
+    recipe,
+    sources,
+    training_is_possible,
+    write_background,
+    write_esc50,
+)
 
 from streamer.model import load_model
 from streamer.tables import to_table
@@ -258,6 +268,31 @@ def test_what_is_finished_is_not_done_again(
 
 
 # What can go wrong
+
+
+def test_the_networks_of_all_folds_calibrate_a_model(
+    bench: Bench, second: CrossValidation, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    model, out = bench.out / "fold-1" / "int8.tflite", tmp_path / "calm.tflite"
+    arguments = [f"--data=esc50={bench.data}", f"--background={write_background(tmp_path / 'room')}"]
+    arguments += [f"--crossval={bench.out}", "--mixes=10", "--smoothing=0.25", f"--out={out}"]
+    assert main(["calibrate", str(model), *arguments]) == 0
+    said = capfd.readouterr().out
+    assert "clips of fold 1, 3 that the network did not learn from" in said
+    assert "every fold judged by the others" in said
+    before, after = load_model(model).manifest, load_model(out).manifest
+    assert after.smoothing_s == 0.25
+    assert (after.inputs, after.provenance) == (before.inputs, before.provenance)
+    assert {(rule.on, rule.off) for rule in before.classes} == {(0.5, 0.3)}
+    assert all(rule.off < rule.on != 0.5 for rule in after.classes)
+    figures = after.measured["calibration"]
+    assert figures["clips"] == 36
+    assert figures["right"] > 0.8
+    # A network that was shown a fold is no judge of it.
+    shutil.copytree(bench.out / "fold-1", tmp_path / "runs" / "fold-2")
+    cheating = [argument.replace(str(bench.out), str(tmp_path / "runs")) for argument in arguments]
+    assert main(["calibrate", str(model), *cheating]) == 1
+    assert "learnt from fold 2 itself" in one_line(capfd.readouterr().err)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from streamer.listen import listen
 from streamer.manifest import replace_manifest
 from streamer.model import Model, load_model
 from streamer.types import FloatArray
+from trainer.calibration.calibrate import Choices
+from trainer.calibration.thresholds import Budget
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
 from trainer.examples.load import Examples, Sources, load_examples, read_material
@@ -408,7 +410,7 @@ def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Finished
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr("builtins.print", lambda text: lines.append(text))
-        finish(trained, bench.sources, path, "int8", 0.1)
+        finish(trained, bench.sources, path, "int8", Choices(Budget(60.0, 0.2)))
     return Finished(trained, path, "\n".join(lines))
 
 
@@ -426,10 +428,11 @@ def test_a_network_trained_in_16_bits_is_loaded_in_32(finished: Finished) -> Non
 def test_int8_agrees_with_float_on_what_has_been_learnt(finished: Finished) -> None:
     measured = load_model(finished.path).manifest.measured
     assert list(measured) == [
+        "calibration",
         "esc50, fold 3 (validation), int8, streaming",
         "esc50, fold 3 (validation), float32 to int8",
     ]
-    heard, parity = measured.values()
+    _, heard, parity = measured.values()
     assert heard["clip_accuracy"] == parity["clip_accuracy"]
     assert parity["clip_accuracy_float"] > 0.8
     assert parity["same_label_clips"] > 0.9
@@ -441,7 +444,9 @@ def test_int8_agrees_with_float_on_what_has_been_learnt(finished: Finished) -> N
 
 def test_what_has_been_measured_is_printed(finished: Finished) -> None:
     lines = finished.output.splitlines()
-    assert [line.split(":")[0] for line in lines[-3:-1]] == list(load_model(finished.path).manifest.measured)
+    assert [line.split(":")[0] for line in lines[-3:-1]] == list(load_model(finished.path).manifest.measured)[
+        1:
+    ]
     assert "of 12 clips right; same label for" in lines[-2]
     assert lines[-1].startswith(f"{finished.path}: ")
     assert lines[-1].endswith("parameters, int8")
@@ -450,7 +455,8 @@ def test_what_has_been_measured_is_printed(finished: Finished) -> None:
 def test_thresholds_and_times_are_calibrated(finished: Finished) -> None:
     manifest = load_model(finished.path).manifest
     assert {rule.on for rule in manifest.classes} != {0.5}
-    assert all(rule.off < rule.on < 0.96 for rule in manifest.classes)
+    assert all(rule.off < rule.on < 1.0 for rule in manifest.classes)
+    assert manifest.measured["calibration"]["clips"] == 12
     assert (manifest.visible_onset_s, manifest.visible_offset_s) != (0.4, 0.4)
     assert manifest.provenance.background == "1 recordings, 0 minutes"
     assert manifest.provenance.dataset == "esc50"
@@ -464,7 +470,7 @@ def test_the_listener_refuses_a_manifest_that_does_not_fit(finished: Finished, t
     manifest = dataclasses.replace(model.manifest, classes=model.manifest.classes[1:])
     with pytest.raises(ModelError, match="not one row of 2 labels"):
         Classifier(Model(path, model.content, manifest))
-    rule = dataclasses.replace(model.manifest.classes[0], on=255 / 256)
+    rule = dataclasses.replace(model.manifest.classes[0], on=1.0)
     manifest = dataclasses.replace(model.manifest, classes=(rule, *model.manifest.classes[1:]))
     replace_manifest(path, manifest)
     with pytest.raises(ModelError, match="can never fire"):
@@ -484,15 +490,16 @@ def test_without_validation_and_background_the_defaults_stay(
     data = dataclasses.replace(trained.recipe.data, validation_folds=())
     alone = dataclasses.replace(trained, recipe=dataclasses.replace(trained.recipe, data=data))
     path = tmp_path / "toy.tflite"
-    finish(alone, dataclasses.replace(bench.sources, background=None), path, "dynamic", 0.1)
+    finish(
+        alone, dataclasses.replace(bench.sources, background=None), path, "dynamic", Choices(Budget(6.0, 0.1))
+    )
     manifest = load_model(path).manifest
     assert {(rule.on, rule.off) for rule in manifest.classes} == {(0.5, 0.3)}
     assert (manifest.visible_onset_s, manifest.visible_offset_s) == (0.4, 0.4)
     assert manifest.provenance.background == ""
     assert list(manifest.measured) == ["esc50, training clips, float32 to dynamic"]
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "no validation folds in the recipe: thresholds stay at their defaults"
-    assert said[1] == "no background: the times of onsets and offsets stay at their defaults"
+    assert said[0] == "no validation folds in the recipe: thresholds and times stay at their defaults"
 
 
 def test_another_backend_leaves_the_conversion_to_a_process_of_its_own(

@@ -7,7 +7,7 @@ import os
 import sys
 
 from streamer.errors import EscListenError
-from trainer.commands import crossval, evaluate, export, fetch, fit, mix, report, scenes
+from trainer.commands import calibrate, crossval, evaluate, export, fetch, fit, mix, report, scenes
 from trainer.datasets import DatasetError
 from trainer.datasets.fetch import FetchError
 from trainer.errors import ExportError
@@ -21,7 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog="esc-train", description="Train, quantise and score the models of esc-listen."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for subcommand in (fetch, fit, crossval, export, evaluate, mix, scenes, report):
+    for subcommand in (fetch, fit, crossval, export, calibrate, evaluate, mix, scenes, report):
         subcommand.add(commands)
     return parser
 

@@ -6,6 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
+from trainer.commands.calibrate import add_choices, choices_of
 from trainer.commands.common import Subparsers, add_sources, command, sources_of
 
 
@@ -21,13 +22,7 @@ def add(commands: Subparsers) -> None:
         default="int8",
         help="int8 in and out (default); dynamic: int8 weights, float computation; float32",
     )
-    parser.add_argument(
-        "--wrong-budget",
-        type=float,
-        default=0.10,
-        metavar="SHARE",
-        help="validation clips that may give an event of a wrong class (default 0.10)",
-    )
+    add_choices(parser)
     parser.set_defaults(run=run)
 
 
@@ -38,5 +33,5 @@ def run(options: argparse.Namespace) -> int:
     from trainer.exporting.export import finish, read_trained
 
     trained = read_trained(Path(options.folder))
-    finish(trained, sources_of(options), Path(options.out), options.kind, options.wrong_budget)
+    finish(trained, sources_of(options), Path(options.out), options.kind, choices_of(options))
     return 0

@@ -94,5 +94,19 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
 def load_examples(recipe: Recipe, material: Material, sources: Sources) -> Examples:
     """Compute the features of the training clips, or take them from the cache."""
     if recipe.examples == "segments":
+        _tell_of_uneven_copies(recipe, material.labels)
         return Segments(recipe, material.train, material.labels, sources.background, sources.cache)
     return Crops(recipe, material.train, material.labels, sources.background, sources.cache)
+
+
+def _tell_of_uneven_copies(recipe: Recipe, labels: tuple[str, ...]) -> None:
+    """Copies that only some classes get make the others rare: worth a line."""
+    counts = {
+        label: sum(c.repeat for c in recipe.copies if not c.labels or label in c.labels) for label in labels
+    }
+    if len(set(counts.values())) > 1:
+        fewest, most = (choice(counts, key=counts.__getitem__) for choice in (min, max))
+        print(
+            f"uneven copies: {counts[most]} of a clip of {most}, {counts[fewest]} of {fewest}; "
+            "change copies in the recipe if that is not wanted"
+        )

@@ -32,13 +32,13 @@ from streamer.manifest import (
 from streamer.model import Model, load_model
 from streamer.native import quiet_native_code
 from streamer.tables import TableError, from_table
-from streamer.types import FloatArray
+from trainer.calibration.calibrate import SAMPLED_CLIPS, Choices, calibrate
+from trainer.calibration.evidence import Examiner
 from trainer.datasets import Clip, read_background
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
 from trainer.examples.load import Examples, Sources, load_examples, read_material
 from trainer.examples.spectrograms import read_mono
-from trainer.exporting.calibrate import chosen_thresholds, chosen_times
 from trainer.exporting.parity import compare_models
 from trainer.exporting.quantise import COMPARED_WINDOWS, Flatbuffer, Kind, convert
 from trainer.judging.clips import evaluate
@@ -48,9 +48,6 @@ from trainer.training.fit import precision, read_curve
 
 CALIBRATION_WINDOWS = 400
 """Training examples that the ranges of int8 are taken from."""
-
-SAMPLED_CLIPS = 200
-"""Training clips by which onset and offset times are calibrated."""
 
 
 @dataclass(frozen=True)
@@ -229,15 +226,15 @@ def model_inputs(trained: TrainedNetwork, tensors: Sequence[str]) -> tuple[Model
     )
 
 
-def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, wrong_budget: float) -> None:
-    """Write the model of a finished training to `out`, with thresholds, times and measured figures.
+def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, choices: Choices) -> None:
+    """Write the model of a finished training to `out`, calibrated and with measured figures.
 
-    Thresholds need validation folds, times need background; without them the defaults stay.
+    Without validation folds the thresholds and times that a manifest has by default stay.
 
     Args:
         trained: the network.
         sources: the training data again.
-        wrong_budget: share of validation clips that may give an event of a wrong class.
+        choices: how it is calibrated on the validation folds.
 
     Raises:
         ExportError: the network or the file cannot be written.
@@ -246,40 +243,43 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, wro
     recipe = trained.recipe
     material = read_material(recipe, sources)
     examples = load_examples(recipe, material, sources)
-    sampled = examples.clips[:: max(1, -(-len(examples.clips) // SAMPLED_CLIPS))]
-    rate_hz = recipe.front_end.sample_rate_hz
-    quiet = background_recordings(sources.background, rate_hz)
-    minutes = sum(len(samples) for samples in quiet) / rate_hz / 60
     with tempfile.TemporaryDirectory() as folder:
         path, original = Path(folder) / "model.tflite", Path(folder) / "float32.tflite"
-        background = f"{len(quiet)} recordings, {minutes:.0f} minutes" if quiet else ""
+        background = described_background(sources.background, recipe.front_end.sample_rate_hz)
         export(trained, examples, path, ExportOptions(kind, background))
         manifest = load_model(path).manifest
-        if material.validation:
-            manifest = chosen_thresholds(manifest, path, material.validation, wrong_budget)
+        dataset = recipe.data.dataset
+        validation = tuple(clip for clip in material.validation if clip.label in manifest.labels)
+        if validation:
+            found = calibrate(
+                path,
+                [Examiner(path, validation)],
+                (dataset, sources.folder(dataset)),
+                sources.background,
+                choices,
+            )
+            print("\n".join(found.lines))
+            manifest = found.manifest
         else:
-            print("no validation folds in the recipe: thresholds stay at their defaults")
-        if quiet:
-            manifest = chosen_times(manifest, path, sampled, np.concatenate(quiet))
-        else:
-            print("no background: the times of onsets and offsets stay at their defaults")
+            print("no validation folds in the recipe: thresholds and times stay at their defaults")
         replace_manifest(path, manifest)
         if kind != "float32":
             export(trained, examples, original, ExportOptions("float32"))
-        measured = figures(recipe, path, original, kind, material.validation, sampled)
+        sampled = examples.clips[:: max(1, -(-len(examples.clips) // SAMPLED_CLIPS))]
+        measured = manifest.measured | figures(recipe, path, original, kind, validation, sampled)
         replace_manifest(path, dataclasses.replace(manifest, measured=measured))
         write_whole(out, path.read_bytes())
     size_kb = out.stat().st_size / 1000
     print(f"{out}: {size_kb:,.0f} kB, {manifest.provenance.parameters:,} parameters, {kind}")
 
 
-def background_recordings(folder: Path | None, rate_hz: int) -> list[FloatArray]:
-    """Samples of each background recording that can be read."""
-    recordings = []
+def described_background(folder: Path | None, rate_hz: int) -> str:
+    """Background that was trained with, in words for the manifest."""
+    lengths_s = []
     for item in read_background(folder, "train") if folder else ():
         with suppress(SourceError):
-            recordings.append(read_mono(item.path, rate_hz))
-    return recordings
+            lengths_s.append(len(read_mono(item.path, rate_hz)) / rate_hz)
+    return f"{len(lengths_s)} recordings, {sum(lengths_s) / 60:.0f} minutes" if lengths_s else ""
 
 
 def figures(

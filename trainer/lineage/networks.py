@@ -78,7 +78,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc10("piczak", "piczak", 15, schedule__batch=200),
     _esc10("base", "base", 30),
     _urban("base", "base", 25),
-    _urban("piczak", "piczak", 15, schedule__batch=200),
+    _urban("piczak", "piczak", 30, schedule__batch=200, copies=[]),
     _esc10("tiny", "tiny", 30),
     _urban("tiny", "tiny", 25),
     _esc10("recurrent", "recurrent", 10),
@@ -96,6 +96,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
         "piczak",
         15,
         schedule__batch=200,
+        copies=[],
         mixes__level_db=[-30.0, -30.0],
         mixes__truth="first",
         mixes__with_singles=True,
@@ -108,7 +109,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc10("multibranch", "multibranch", 8, copies=[], schedule__batch=64),
     _urban("multibranch", "multibranch", 4, copies=[], schedule__batch=64),
     _esc10("piczak-short", "piczak-short", 6, schedule__batch=200, schedule__learning_rate=0.01),
-    _urban("piczak-short", "piczak-short", 8, schedule__batch=200, schedule__learning_rate=0.01),
+    _urban("piczak-short", "piczak-short", 15, schedule__batch=200, schedule__learning_rate=0.01, copies=[]),
     # The published budget, with a mean and deviation for each feature and a lower floor.
     Experiment(
         "esc10-piczak-published",
