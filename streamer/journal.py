@@ -19,7 +19,17 @@ which it was written down) and ``kind``; the other keys depend on the kind:
 ``recovered``     it can be written again: rows that ``waited``, and ``dropped`` in all
 ``dropped``       so many ``entries`` of the journal itself are missing here
 
-Capture adds its own kinds: states, gaps, the ledger. For that, whoever has something to tell calls
+Capture adds its own kinds:
+
+``state``         of the source: ``state`` (`streamer.sources.state`), ``since``, ``source``, ``problem``
+``gap``           samples are missing: ``start``, ``length_s``, ``samples``, ``start_sample``, ``cause``
+                  (`streamer.ledger`), ``source``
+``ledger``        once an hour and at the end: samples captured, processed and lost, the true rate
+``clock``         the wall clock was set: ``step_s``, what it said ``before`` and ``after``
+                  (`streamer.clock` says what that means for rows)
+``pace``          only one in ``every`` windows is classified from now on: ``backlog_s`` waits
+
+For that, whoever has something to tell calls
 
     journal.write("gap", start=..., length_s=...)
 

@@ -11,6 +11,9 @@ from streamer.manifest import Manifest, read_manifest
 
 DEFAULT_MODEL = "esc50"
 
+LARGEST_BYTES = 100_000_000
+"""No network for sounds is larger."""
+
 
 @dataclass(frozen=True)
 class Model:
@@ -48,6 +51,10 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
             "For a model of your own give the path of its .tflite file"
         )
     try:
+        if path.exists() and not path.is_file():
+            raise ModelError(f"cannot read the model {path}: it is not an ordinary file")
+        if path.stat().st_size > LARGEST_BYTES:
+            raise ModelError(f"cannot use the model {path}: it is larger than any network for sounds")
         content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error

@@ -45,6 +45,7 @@ class Monitor:
         on: threshold of each class in force; off likewise.
         log: where events are written, for display.
         dropped_rows: gives the number of events that a log could not take.
+        log_trouble: says why rows of the log wait, while they do.
         draws: somebody looks at the spectrogram while it grows.
         clock: where time is read; the same as that of the source.
         announced: tells whether an event that goes on may be shown yet, from its label and begin (as
@@ -58,6 +59,7 @@ class Monitor:
         off: tuple[float, ...],
         log: str = "",
         dropped_rows: Callable[[], int] = lambda: 0,
+        log_trouble: Callable[[], str] = lambda: "",
         draws: bool = True,
         clock: Clock = SYSTEM_CLOCK,
         announced: Callable[[str, float], bool] = lambda label, start_s: True,
@@ -69,6 +71,7 @@ class Monitor:
         self._thresholds = tuple(zip(on, off, strict=True))
         self._log = log
         self._dropped_rows = dropped_rows
+        self._log_trouble = log_trouble
         self._lock = threading.Lock()
         self._started = self._clock.monotonic_s()
         spec = model.manifest.front_end
@@ -258,6 +261,7 @@ class Monitor:
                 events_total=self._events_total,
                 health=self._own_health(now, heard_s),
                 problem=self._health.problem,
+                log_trouble=self._log_trouble(),
             )
 
     @staticmethod

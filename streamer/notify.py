@@ -87,6 +87,8 @@ def status_line(monitor: Monitor) -> str:
     ]
     if status.health.lost_s:
         parts.append(f"{status.health.lost_s:.1f} s lost")
+    if status.log_trouble:
+        parts.append(f"cannot write the log: {status.log_trouble}")
     if status.health.dropped_rows:
         parts.append(f"{status.health.dropped_rows} rows not written")
     if monitor.problem:

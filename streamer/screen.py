@@ -62,8 +62,8 @@ def drawable() -> bool:
 ALARMS = {
     "silent": "only digital zeros come in since {since}: is the microphone muted or dead?",
     "stalled": "no sound comes in any more since {since}: is the microphone still connected?",
-    "recovering": "{problem} (trying again until it is heard)",
-    "listening": "sound comes in again",
+    "recovering": "{problem} (nothing heard since {since}; trying again until it is)",
+    "listening": "sound comes in again since {since}",
 }
 """What is said when a state begins."""
 

@@ -54,6 +54,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         off=tuple(rule.off for rule in rules),
         log=settings.log.csv,
         dropped_rows=lambda: log.dropped + sum(sink.dropped for sink in sinks),
+        log_trouble=lambda: log.complaint,
         draws=drawn,
         announced=log.announced,
     )

@@ -134,3 +134,6 @@ class Status:
     health: Health
     problem: str = ""
     """What keeps capture from working, while something does."""
+
+    log_trouble: str = ""
+    """Why rows of the log wait and how many, while they do."""

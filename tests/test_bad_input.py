@@ -407,3 +407,18 @@ def test_list_devices_always_answers(tmp_path: Path) -> None:
         assert "no input device found" in done.out or "index" in done.out_lines[0]
     else:
         assert_refused(done, "sound")
+
+
+def test_a_model_that_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.tflite")
+    for path in (tmp_path / "pipe.tflite", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ModelError, match="not an ordinary file"):
+            load_model(path)
+
+
+def test_a_model_that_is_absurdly_large_is_refused_unread(tmp_path: Path) -> None:
+    path = tmp_path / "huge.tflite"
+    path.touch()
+    os.truncate(path, 10**12)
+    with pytest.raises(ModelError, match="larger than any network for sounds"):
+        load_model(path)

@@ -9,6 +9,7 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import kills
@@ -127,6 +128,25 @@ def test_the_check_finds_what_is_wrong(
     assert any(SPOILT[how] in problem for problem in problems), problems
 
 
+def put_down_s(listed: Path) -> float:
+    """How long the event that goes on has lasted, as the next start would find it."""
+    whole, _, _ = listed.read_text().rpartition("\n") if listed.exists() else ("", "", "")
+    opened = [entry["open"] for entry in map(json.loads, whole.splitlines()) if "open" in entry]
+    return opened[-1]["end_s"] - opened[-1]["start_s"] if opened else 0.0
+
+
+def has_lasted(listed: Path, seconds: float) -> bool:
+    return put_down_s(listed) > seconds
+
+
+def test_when_an_event_was_last_heard_is_known_to_a_second(tmp_path: Path) -> None:
+    listed = tmp_path / "log.csv.open"
+    with event_log(tmp_path / "log.csv") as log:
+        for lasted_s in (2.0, 3.1, 4.2):
+            log.going_on([replace(EVENT, end_s=EVENT.start_s + lasted_s)])
+            wait_until(partial(has_lasted, listed, lasted_s - 0.1), f"{lasted_s} s")
+
+
 def test_the_next_start_writes_what_was_going_on(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     options = ["--input", "-", "--rate", str(RATE_HZ), "--csv", "log.csv", *only_siren()]
@@ -136,7 +156,7 @@ def test_the_next_start_writes_what_was_going_on(tmp_path: Path) -> None:
         while data:
             data = data[os.write(writer, data) :]
         listed = tmp_path / "log.csv.open"
-        wait_until(lambda: listed.exists() and listed.read_bytes().count(b"\n") > 3, "it was put down again")
+        wait_until(lambda: put_down_s(listed) > 18.0, "it was put down again")
         run.process.kill()
         run.process.wait(PATIENCE_S)
     os.close(writer)
@@ -145,8 +165,7 @@ def test_the_next_start_writes_what_was_going_on(tmp_path: Path) -> None:
     assert "1 event was without a row when esc-listen last ended; it is written to log.csv now" in done.err
     with (tmp_path / "log.csv").open() as rows:
         first, *_ = csv.DictReader(rows)
-    # What was heard up to some seconds before the kill is certain.
-    assert 14.0 < float(first["duration_s"]) <= 20.5
+    assert 18.0 < float(first["duration_s"]) <= 20.5
     (entry,) = (e for e in read_journal(tmp_path / "log.journal.jsonl") if e["kind"] == "interrupted")
     assert [str(value) for value in entry["row"].values()] == list(first.values())
     assert [e["after"] for e in read_journal(tmp_path / "log.journal.jsonl") if e["kind"] == "start"] == [
@@ -338,6 +357,7 @@ def test_a_disk_that_hangs_stalls_neither_hearing_nor_showing_nor_the_end(
         assert time.monotonic() - began < 3.0
         wait_until(lambda: log.announced("cat", EVENT.start_s), "it is shown all the same")
         assert time.monotonic() - began < 4.0
+        assert log.complaint == "the disk does not answer, 1000 rows wait"
         began = time.monotonic()
         log.close()
         assert time.monotonic() - began < 2.0

@@ -113,6 +113,7 @@ ODD = {
         "source": NASTY,
         "model": NASTY,
         "log": NASTY,
+        "log_trouble": NASTY,
         "classes": (a_class(NASTY, 1.5),),
         "events": (EventStatus(NASTY, NASTY, 1e9, -3.0, True),),
     },
@@ -164,6 +165,13 @@ class TestPicture:
         silent, stalled = (text_of(a_status(state=state)) for state in ("silent", "stalled"))
         assert "only zeros for 12 s: is the microphone muted or dead?" in silent
         assert "no samples for 12 s: is it unplugged" in stalled
+
+    def test_trouble_with_the_log_stands_in_its_place(self) -> None:
+        for width, height in ((60, 16), (80, 24), (140, 40)):
+            text = text_of(a_status(log_trouble="No space left on device, 12 rows wait"), width, height)
+            assert "▲ log: No space left on device" in text
+            assert "esc-events.csv" not in text
+        assert "12 rows wait" in text
 
     def test_file_shows_its_progress(self) -> None:
         text = text_of(a_status(live=False, total_s=48.0))

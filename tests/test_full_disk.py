@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -13,17 +14,21 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from command import PATIENCE_S, assert_refused, esc_listen, running, wait_until
+from command import COMMAND, PATIENCE_S, assert_refused, esc_listen, running, wait_until
 from disks import fill, small_disk, unwritable_folder
 from logs import EVENT, event_log, kinds_in, labels_in, later
-from sounds import RATE_HZ, only_siren, pcm, siren, write_siren
+from sounds import RATE_HZ, only_siren, pcm, siren, siren_label, write_siren
 
 from streamer.errors import SinkError
 from streamer.settings import LogSettings
 from streamer.sinks import CsvLog, EventLog, OpenEvents
 from streamer.sinks.opening import open_log
 from streamer.sinks.rotation import Rotation
+
+BLOCK_BYTES = 4_096
+"""What a small disk is given out in."""
 
 HOLD = """
 import sys, time
@@ -104,12 +109,12 @@ def test_rows_wait_for_a_full_disk(tmp_path: Path) -> None:
             wait_until(lambda: log.trouble != "", "the disk is full")
             waiting = log.waiting
             assert 0 < waiting <= 200
-            assert "No space left" in log.trouble
+            assert log.complaint == f"No space left on device, {waiting} rows wait"
             # A row that went in half was taken out again.
             assert len(labels_in(path)) == 201 - waiting
             filler.unlink()
             wait_until(lambda: log.waiting == 0, "they are written")
-            wait_until(lambda: log.trouble == "", "that is noticed")
+            wait_until(lambda: log.complaint == "", "that is noticed")
             assert log.dropped == 0
         assert labels_in(path) == ["dog"] * 201
     starts = [line for line in said if "cannot write to" in line], [x for x in said if "written again" in x]
@@ -195,6 +200,47 @@ def test_hearing_goes_on_through_a_full_disk(tmp_path: Path) -> None:
         assert done.status == 0, done.err
         assert len(labels_in(folder / "log.csv")) == len(done.out_lines) >= 119
         assert kinds_in(folder / "log.journal.jsonl")[-1] == "exit"
+
+
+def test_the_screen_tells_of_a_full_disk_and_of_its_end(tmp_path: Path) -> None:
+    with small_disk(tmp_path) as folder:
+        path = folder / "log.csv"
+        csv = CsvLog(path)
+        # A block of the disk that was begun would still take some rows: this one ends with a block.
+        rest = BLOCK_BYTES - csv.size - len(csv.line(replace(EVENT, source="")))
+        csv.write(replace(EVENT, source="x" * rest))
+        csv.close()
+        filler = fill(folder)
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            [COMMAND, "--input", "-", "--rate", str(RATE_HZ), "--csv", path, "--no-journal", *only_siren()],
+            cwd=tmp_path,
+            stdin=subprocess.PIPE,
+            stdout=theirs,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"TERM": "xterm-256color"},
+        )
+        os.close(theirs)
+        shown = b""
+
+        def shows(text: bytes) -> bool:
+            nonlocal shown
+            shown += os.read(ours, 65_536)
+            return text in shown
+
+        try:
+            assert process.stdin is not None
+            process.stdin.write(pcm(np.concatenate([siren(3.0), np.zeros(6 * RATE_HZ, np.float32)])))
+            process.stdin.flush()
+            wait_until(lambda: shows("▲ log: No space left on device, 1 row waits".encode()), "it is told")
+            filler.unlink()
+            shown = b""
+            wait_until(lambda: shows("→ ".encode()), "that it is over is shown")
+        finally:
+            process.kill()
+            process.communicate()
+            os.close(ours)
+        assert labels_in(path) == ["dog", siren_label()]
 
 
 def test_where_nothing_but_the_log_can_be_written_it_is_written(tmp_path: Path) -> None:

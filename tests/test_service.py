@@ -21,7 +21,9 @@ from in_process import InProcess
 from sounds import RATE_HZ, only_siren, pcm, siren
 
 from streamer.errors import EscListenError, SettingsError
-from streamer.notify import Notifier
+from streamer.model import load_model
+from streamer.monitor import Monitor
+from streamer.notify import Notifier, status_line
 from streamer.service import Service, check_reach, ensure_user, quoted, unit_text, write_unit
 
 
@@ -151,6 +153,13 @@ def test_a_service_says_how_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     manager.socket.close()
     rows = (tmp_path / "log.csv").read_text().splitlines()[1:]
     assert rows, "the sound that was going on is not in the log"
+
+
+def test_the_status_tells_of_trouble_with_the_log() -> None:
+    model, trouble = load_model(), "No space left on device, 3 rows wait"
+    each = (0.5,) * len(model.labels)
+    monitor = Monitor(model, each, each, log_trouble=lambda: trouble)
+    assert f"cannot write the log: {trouble}" in status_line(monitor)
 
 
 # The unit

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import signal
 import subprocess
 import sys
@@ -430,6 +431,30 @@ def test_a_sound_server_that_hangs(server: SoundServer, capture: CaptureProcess)
 
 
 @pytest.mark.sound_server
+def test_the_command_ends_quietly_while_the_sound_server_hangs(server: SoundServer, tmp_path: Path) -> None:
+    journal, notes = tmp_path / "journal.jsonl", tmp_path / "notes.txt"
+    with notes.open("wb") as notes_file:
+        process = subprocess.Popen(
+            [COMMAND, "--plain", "--no-csv", "--journal", journal],
+            env=server.environment,
+            stdout=notes_file,
+            stderr=notes_file,
+        )
+    try:
+        wait_until(lambda: journal.exists() and '"listening"' in journal.read_text(), "it listens")
+        server.send(signal.SIGSTOP)
+        wait_until(lambda: '"stalled"' in journal.read_text(), "it hangs")
+        process.terminate()
+        assert process.wait(10) == 0
+    finally:
+        server.send(signal.SIGCONT)
+        process.kill()
+        process.wait()
+    # Nor do native libraries complain about what is left.
+    assert "unaccounted" in notes.read_text().splitlines()[-1], notes.read_text()
+
+
+@pytest.mark.sound_server
 def test_the_command_tells_what_happens(server: SoundServer, tmp_path: Path) -> None:
     notes, journal = tmp_path / "notes.txt", tmp_path / "journal.jsonl"
     with (
@@ -457,6 +482,8 @@ def test_the_command_tells_what_happens(server: SoundServer, tmp_path: Path) -> 
             process.kill()
     said = notes.read_text()
     assert "Expression" not in said  # what PortAudio says about itself
+    assert re.search(r"default stopped .*\(nothing heard since \d\d:\d\d:\d\d; trying again", said)
+    assert re.search(r"comes in again since \d\d:\d\d:\d\d$", said, re.MULTILINE)
     assert "lost" in said.splitlines()[-1]
     assert "unaccounted" in said.splitlines()[-1]
     entries = [json.loads(line) for line in journal.read_text().splitlines()]

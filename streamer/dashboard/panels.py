@@ -104,14 +104,18 @@ def event_rows(status: Status, width: int, height: int, theme: Theme) -> list[Li
 
 
 def footer(status: Status, width: int, theme: Theme) -> Line:
-    """Where events go, and how to stop."""
+    """Where events go, or why they cannot; and how to stop."""
     events = "1 event" if status.events_total == 1 else f"{status.events_total:,} events".replace(",", " ")
     right = [Segment("Ctrl-C", theme.accent), Segment(" stops ", theme.faint)]
     if not status.live and width >= 60:  # for a live source it stands in the header
         right = [Segment(f"up {clock(status.health.uptime_s)}   ", theme.faint), *right]
     left: Sequence[Segment] = [Segment(" "), Segment(events, theme.text)]
     room = width - line_width(left) - line_width(right) - 2
-    if status.log:
+    if status.log_trouble:
+        if room >= 12:
+            text = fit(f"  ▲ log: {clean(status.log_trouble)}", room).rstrip()
+            left = [*left, Segment(text, theme.bad)]
+    elif status.log:
         if room >= 12:
             left = [
                 *left,

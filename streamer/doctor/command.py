@@ -62,8 +62,13 @@ def microphone_checks(settings: Settings) -> Iterator[tuple[str, Check]]:
     channel = settings.source.channel
     channels = channels_to_open(device, channel or None)
     yield "rate", lambda: check_rate(device, model_hz)
-    with Meter() as meter:
-        yield "level", lambda: check_level(device, channels, channel, meter.show)
+
+    def level() -> Iterator[Finding]:
+        with Meter() as meter:
+            findings = list(check_level(device, channels, channel, meter.show))
+        yield from findings  # when the meter has left its line
+
+    yield "level", level
 
 
 class Meter:

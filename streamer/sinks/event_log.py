@@ -15,13 +15,14 @@ What is promised, and how:
 
 What safety costs: an event is synced twice, once when it is announced and once with its row (many at once
 count as one). On ext4 both together write about 12.5 kB to the card, so a thousand events a day are 5 GB a
-year. "Last heard" is put down every `UPDATE_S` without a sync: a kill loses nothing of it, a power cut
+year. "Last heard" is put down every `UPDATE_S` without a sync: a kill loses no more than that, a power cut
 up to half a minute, as the system pleases. Files are not live: they can be heard again, so for them nothing
 is synced before the end.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -38,7 +39,8 @@ from streamer.sinks.ticket import PATIENCE_S, Ticket
 from streamer.types import Event
 
 RETRY_S = 1.0
-UPDATE_S = 5.0
+UPDATE_S = 1.0
+"""How exactly the next start knows when an event that goes on was last heard."""
 CLOSING_S = 1.5
 """How long closing waits for a disk that is stuck, so that the program stops within two seconds."""
 
@@ -189,7 +191,18 @@ class EventLog:
     @property
     def trouble(self) -> str:
         """Why rows wait, or an empty text."""
-        return reason_of(self.error) if self._in_trouble and self.error else ""
+        if self._in_trouble and self.error:
+            return reason_of(self.error)
+        with contextlib.suppress(IndexError):  # the thread of the log takes rows away meanwhile
+            return "the disk does not answer" if self._rows[0].ticket.overdue else ""
+        return ""
+
+    @property
+    def complaint(self) -> str:
+        """The same for people, with what waits."""
+        waiting = self.waiting
+        rows = "1 row waits" if waiting == 1 else f"{waiting} rows wait"
+        return f"{trouble}, {rows}" if (trouble := self.trouble) else ""
 
     def reopen(self) -> None:
         """Go over to the files that have the names now, soon; for signal handlers."""

@@ -21,6 +21,11 @@ class Ticket:
         """True when its row is on the disk, or could not be written."""
         return self._settled.is_set()
 
+    @property
+    def overdue(self) -> bool:
+        """True when it has taken longer than a disk that works ever needs."""
+        return not self.settled and time.monotonic() > self._until
+
     def settle(self) -> None:
         """Its row is on the disk, or cannot be written now."""
         self._settled.set()

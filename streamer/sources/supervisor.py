@@ -186,6 +186,7 @@ class SupervisedSource:
         releasing.join(CLOSE_S)
         if releasing.is_alive() or (opening and opening.is_alive()):
             self._opener.abandon()
+        self._leave_placer()  # a thread that hangs keeps this source, but shall not keep a resampler
         self._tell()
         away_s = self._away_s
         self._state.finished(self._clock.monotonic_s())
@@ -223,11 +224,15 @@ class SupervisedSource:
     def _end_stream(self, placer: StreamPlacer) -> list[Block]:
         """Give up the open stream. The next attempt closes it, because that may hang as well."""
         blocks = placer.finish()
-        self._placer = None
-        self._overflows += placer.overflows
-        self._broken_samples += placer.broken_samples
+        self._leave_placer()
         self._retry_s = self._clock.monotonic_s() + self._state.next_wait_s()
         return blocks
+
+    def _leave_placer(self) -> None:
+        placer, self._placer = self._placer, None
+        if placer:
+            self._overflows += placer.overflows
+            self._broken_samples += placer.broken_samples
 
     def _open(self) -> list[Block]:
         """Open the device, or wait until that may be tried again; waits for at most `BLOCK_S`."""
