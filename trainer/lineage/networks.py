@@ -79,13 +79,13 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc10("base", "base", 30),
     _urban("base", "base", 25),
     _urban("piczak", "piczak", 30, schedule__batch=200, copies=[]),
-    _esc10("tiny", "tiny", 30),
-    _urban("tiny", "tiny", 25),
+    _esc10("tiny", "tiny", 20),
+    _urban("tiny", "tiny", 20),
     _esc10("recurrent", "recurrent", 10),
     _urban("recurrent", "recurrent", 10, copies=[]),
-    _esc10("multibranch-slim", "multibranch-slim", 10),
-    _urban("multibranch-slim", "multibranch-slim", 10, copies=[]),
-    _esc10("multilabel", "multilabel", 40, schedule__single_epochs=40),
+    _esc10("multibranch-slim", "multibranch-slim", 8),
+    _urban("multibranch-slim", "multibranch-slim", 8, copies=[]),
+    _esc10("multilabel", "multilabel", 20, schedule__single_epochs=20),
     _urban("multilabel", "multilabel", 15, schedule__single_epochs=15),
     # Two sounds at once, as the work of 2017 tried it: pairs alone, pairs after single sounds, and
     # single-label networks that have or have not met a faint second sound (30 dB below).
@@ -106,10 +106,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc50("multibranch", "multibranch", 5, copies=ONE_COPY, schedule__batch=64),
     _esc50("multibranch-slim", "multibranch-slim", 5, copies=ONE_COPY, schedule__batch=64),
     _esc50("base", "base", 5, schedule__examples_per_epoch=7200),
-    _esc10("multibranch", "multibranch", 8, copies=[], schedule__batch=64),
-    _urban("multibranch", "multibranch", 4, copies=[], schedule__batch=64),
+    _esc10("multibranch", "multibranch", 6, copies=[], schedule__batch=64),
+    _urban("multibranch", "multibranch", 3, copies=[], schedule__batch=64),
     _esc10("piczak-short", "piczak-short", 6, schedule__batch=200, schedule__learning_rate=0.01),
-    _urban("piczak-short", "piczak-short", 15, schedule__batch=200, schedule__learning_rate=0.01, copies=[]),
+    _urban("piczak-short", "piczak-short", 10, schedule__batch=200, schedule__learning_rate=0.01, copies=[]),
     # The published budget, with a mean and deviation for each feature and a lower floor.
     Experiment(
         "esc10-piczak-published",
