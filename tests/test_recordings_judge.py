@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from signals import noise, same_bits, silence
-from sounds import RATE_HZ, shipped_model
+from sounds import RATE_HZ, shipped_model, siren_label
 
 from streamer import listen
 from streamer.demo import Wave, church_bells, siren
@@ -17,6 +17,7 @@ from streamer.types import FloatArray
 from trainer.datasets import Background, Clip, DatasetError, read_dataset
 from trainer.judging import clip_events, recordings
 from trainer.judging.clip_events import AROUND_S, HeardClip, surrounded
+from trainer.judging.clips import score_clips, to_peak
 from trainer.judging.ear import HeardEvent
 from trainer.judging.recordings import (
     HeardRecording,
@@ -275,3 +276,21 @@ def test_real_recordings_and_clips(esc_data: Path) -> None:
     assert table["clips"] == 20
     assert table["right"] > 0.4
     assert table["wrong"] < 0.4
+
+
+def test_scaled_to_its_peak_a_clip_says_the_same_however_loud(tmp_path: Path) -> None:
+    loud = siren(3.0, RATE_HZ)
+    clips = []
+    for name, gain in (("loud.wav", 1.0), ("soft.wav", 1e-4)):
+        soundfile.write(tmp_path / name, gain * loud, RATE_HZ, subtype="FLOAT")
+        clips.append(Clip(tmp_path / name, siren_label(), 1, name))
+    first, second = score_clips(clips, shipped_model().path)
+    assert first is not None
+    assert second is not None
+    assert not same_bits(first, second)
+    first, second = score_clips(clips, shipped_model().path, scaled_to_peak=True)
+    assert first is not None
+    assert second is not None
+    assert np.abs(first - second).max() < 0.02
+    quiet = np.zeros(3, np.float32)
+    assert to_peak(quiet) is quiet

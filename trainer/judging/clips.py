@@ -40,7 +40,13 @@ def window_probabilities(samples: FloatArray, classifier: Classifier) -> FloatAr
     return np.stack(heard)
 
 
-def _score_clips(clips: Sequence[Clip], model: Path) -> list[FloatArray | None]:
+def to_peak(samples: FloatArray) -> FloatArray:
+    """Samples scaled so that the largest is 1, as some published protocols do. No stream can."""
+    peak = np.abs(samples).max(initial=0.0)
+    return samples / peak if peak > 0 else samples
+
+
+def _score_clips(clips: Sequence[Clip], model: Path, scaled_to_peak: bool) -> list[FloatArray | None]:
     loaded = load_model(model)
     classifier = Classifier(loaded)
     scores: list[FloatArray | None] = []
@@ -50,16 +56,20 @@ def _score_clips(clips: Sequence[Clip], model: Path) -> list[FloatArray | None]:
         except SourceError:
             scores.append(None)
             continue
-        scores.append(window_probabilities(samples, classifier))
+        scores.append(window_probabilities(to_peak(samples) if scaled_to_peak else samples, classifier))
     return scores
 
 
-def score_clips(clips: Sequence[Clip], model: Path) -> list[FloatArray | None]:
-    """`window_probabilities` of many clips on all cores; None where a file cannot be read."""
+def score_clips(clips: Sequence[Clip], model: Path, scaled_to_peak: bool = False) -> list[FloatArray | None]:
+    """`window_probabilities` of many clips on all cores; None where a file cannot be read.
+
+    Args:
+        scaled_to_peak: see `to_peak`.
+    """
     size = 32
     chunks = [clips[at : at + size] for at in range(0, len(clips), size)]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        parts = pool.map(partial(_score_clips, model=model), chunks)
+        parts = pool.map(partial(_score_clips, model=model, scaled_to_peak=scaled_to_peak), chunks)
         return [score for part in parts for score in part]
 
 
@@ -95,11 +105,14 @@ class Evaluation:
         }
 
 
-def evaluate(model: Model, clips: Sequence[Clip], only: Sequence[str] = ()) -> Evaluation:
+def evaluate(
+    model: Model, clips: Sequence[Clip], only: Sequence[str] = (), scaled_to_peak: bool = False
+) -> Evaluation:
     """Accuracy of a model on clips.
 
     Args:
         only: labels to which clips and decisions are restricted; all of the model by default.
+        scaled_to_peak: see `to_peak`.
     """
     labels = tuple(only) or model.labels
     columns = [model.labels.index(label) for label in labels]
@@ -108,7 +121,7 @@ def evaluate(model: Model, clips: Sequence[Clip], only: Sequence[str] = ()) -> E
     right, confidences, heard, truths = [], [], [], []
     per_class: dict[str, list[bool]] = {label: [] for label in labels}
     left_out = len(clips) - len(known)
-    for clip, scores in zip(known, score_clips(known, model.path), strict=True):
+    for clip, scores in zip(known, score_clips(known, model.path, scaled_to_peak), strict=True):
         if scores is None:
             left_out += 1
             continue

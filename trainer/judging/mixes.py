@@ -47,7 +47,7 @@ from streamer.types import Block, BoolArray, FloatArray
 from trainer.datasets.clip import DatasetError
 from trainer.datasets.mix import Mix, Mixes, read_mixes
 from trainer.examples.spectrograms import read_mono
-from trainer.judging.clips import HOP_S
+from trainer.judging.clips import HOP_S, to_peak
 from trainer.soundscapes.mixtures import ACTIVE_S
 
 
@@ -62,7 +62,7 @@ class Judged:
     """Shape (windows, labels)."""
 
 
-def score_mix(mix: Mix, folder: Path, classifier: Classifier) -> Judged | None:
+def score_mix(mix: Mix, folder: Path, classifier: Classifier, scaled_to_peak: bool = False) -> Judged | None:
     """Truth and probabilities of the windows of a mix; None when it cannot be read."""
     model = classifier.model
     rate_hz = model.manifest.front_end.sample_rate_hz
@@ -70,6 +70,8 @@ def score_mix(mix: Mix, folder: Path, classifier: Classifier) -> Judged | None:
         samples = read_mono(folder / mix.file, rate_hz)
     except SourceError:
         return None
+    if scaled_to_peak:
+        samples = to_peak(samples)
     scorer = Scorer(classifier, HOP_S)
     scores = scorer.push(Block(0, samples))[1] + scorer.finish()[1]
     heard = [(item.window, item.probabilities) for item in scores if item.probabilities is not None]
@@ -82,17 +84,23 @@ def score_mix(mix: Mix, folder: Path, classifier: Classifier) -> Judged | None:
     return Judged(truth, probabilities)
 
 
-def _score_mixes(mixes: Sequence[Mix], folder: Path, model: Path) -> list[Judged | None]:
+def _score_mixes(
+    mixes: Sequence[Mix], folder: Path, model: Path, scaled_to_peak: bool
+) -> list[Judged | None]:
     classifier = Classifier(load_model(model))
-    return [score_mix(mix, folder, classifier) for mix in mixes]
+    return [score_mix(mix, folder, classifier, scaled_to_peak) for mix in mixes]
 
 
-def score_mixes(mixes: Sequence[Mix], folder: Path, model: Path) -> list[Judged | None]:
+def score_mixes(
+    mixes: Sequence[Mix], folder: Path, model: Path, scaled_to_peak: bool = False
+) -> list[Judged | None]:
     """`score_mix` of many mixes on all cores."""
     size = 32
     chunks = [mixes[at : at + size] for at in range(0, len(mixes), size)]
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        parts = pool.map(partial(_score_mixes, folder=folder, model=model), chunks)
+        parts = pool.map(
+            partial(_score_mixes, folder=folder, model=model, scaled_to_peak=scaled_to_peak), chunks
+        )
         return [judged for part in parts for judged in part]
 
 
@@ -191,12 +199,13 @@ def _mean(values: Sequence[float] | np.ndarray) -> float | None:
 
 
 def report(
-    model: Model, folder: Path, decision: float | None = None
+    model: Model, folder: Path, decision: float | None = None, scaled_to_peak: bool = False
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Judge a model on a folder of mixes: a table for JSON and lines for people.
 
     Args:
         decision: threshold of all classes; by default each class has that of the manifest.
+        scaled_to_peak: see `trainer.judging.clips.to_peak`.
 
     Raises:
         DatasetError: the folder holds no mixes, the model knows none of them or none can be read, or
@@ -211,7 +220,7 @@ def report(
         raise DatasetError(
             f"the model {model.name} knows none of the mixes in {folder}: they hold {', '.join(strange[:4])}"
         )
-    judged = [item for item in score_mixes(known, folder, model.path) if item is not None]
+    judged = [item for item in score_mixes(known, folder, model.path, scaled_to_peak) if item is not None]
     if not judged:
         raise DatasetError(f"none of the {len(known)} mixes in {folder / 'audio'} can be read")
     rules = [rule.decision if decision is None else decision for rule in model.manifest.classes]

@@ -1,7 +1,8 @@
 """The table of the 2017 work on overlapping background sounds, made again with official folds.
 
 Every network is the int8 file of a fold of `trainer.lineage.networks`, scored on mixes of the fold that it
-never saw: pairs at equal level, single sounds, and sounds with a faint one 30 dB below.
+never saw: pairs at equal level, single sounds, and sounds with a faint one 30 dB below. Every sound is
+scaled to its peak, as in the original.
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from streamer.model import load_model
+import numpy as np
+
+from streamer.model import Model, load_model
 from trainer.datasets import Clip, read_dataset
 from trainer.datasets.mix import MADE, read_mixes
-from trainer.judging.clips import evaluate
-from trainer.judging.mixes import report
+from trainer.judging.clips import evaluate, score_clips
+from trainer.judging.mixes import Judged, figures, report
 from trainer.soundscapes.overlaps import Order, write_mixes
 
 FOLDS = (1, 2, 3)
@@ -65,22 +68,25 @@ def score_network(
     experiment: str, runs: Path, urbansound8k: Path, folders: dict[tuple[str, int], Path]
 ) -> dict[str, list[float]]:
     """All figures of one network over the folds."""
-    figures: dict[str, list[float]] = {}
+    found: dict[str, list[float]] = {}
 
     def note(name: str, value: Any) -> None:
-        figures.setdefault(name, []).append(float(value))
+        found.setdefault(name, []).append(float(value))
 
     singles = read_dataset("urbansound8k", urbansound8k)
     for fold in FOLDS:
         model = load_model(runs / experiment / f"fold-{fold}" / "int8.tflite")
-        alone = evaluate(model, [clip for clip in singles if clip.fold == fold])
+        alone = evaluate(model, [clip for clip in singles if clip.fold == fold], scaled_to_peak=True)
         note("single sounds: windows", alone.window_accuracy)
         note("single sounds: clips", alone.clip_accuracy)
-        faint = evaluate(model, louder_sounds(folders["faint", fold], fold))
+        faint = evaluate(model, louder_sounds(folders["faint", fold], fold), scaled_to_peak=True)
         note("faint second: windows", faint.window_accuracy)
         note("faint second: clips", faint.clip_accuracy)
         if experiment in SEVERAL_AT_ONCE:
-            table, _ = report(model, folders["50-50", fold], None)
+            alone_as_sets = sets_of_singles(model, [clip for clip in singles if clip.fold == fold])
+            for name in ("exact_match", "macro_f1"):
+                note(f"single sounds: {name}", alone_as_sets[name])
+            table, _ = report(model, folders["50-50", fold], None, scaled_to_peak=True)
             for name in (
                 "exact_match",
                 "at_least_one",
@@ -90,7 +96,19 @@ def score_network(
                 "clip_exact_match",
             ):
                 note(f"pairs: {name}", table[name])
-    return figures
+    return found
+
+
+def sets_of_singles(model: Model, clips: Sequence[Clip]) -> dict[str, Any]:
+    """Single sounds judged as sets: every audible window holds its clip's label and no other."""
+    known = [clip for clip in clips if clip.label in model.labels]
+    heard = [
+        Judged(np.tile(np.array(model.labels) == clip.label, (len(scores), 1)), scores)
+        for clip, scores in zip(known, score_clips(known, model.path, True), strict=True)
+        if scores is not None
+    ]
+    thresholds = np.array([rule.decision for rule in model.manifest.classes], np.float32)
+    return figures(heard, model.labels, thresholds)
 
 
 def readable(lines: Sequence[Line]) -> str:
