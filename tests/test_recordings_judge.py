@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import sounds
 from signals import noise, same_bits, silence
-from sounds import RATE_HZ, shipped_model, siren_label
+from sounds import RATE_HZ, shipped_model
 
 from streamer import listen
 from streamer.demo import Wave, church_bells, siren
@@ -279,11 +280,11 @@ def test_real_recordings_and_clips(esc_data: Path) -> None:
 
 
 def test_scaled_to_its_peak_a_clip_says_the_same_however_loud(tmp_path: Path) -> None:
-    loud = siren(3.0, RATE_HZ)
+    loud = sounds.siren(3.0)
     clips = []
     for name, gain in (("loud.wav", 1.0), ("soft.wav", 1e-4)):
         soundfile.write(tmp_path / name, gain * loud, RATE_HZ, subtype="FLOAT")
-        clips.append(Clip(tmp_path / name, siren_label(), 1, name))
+        clips.append(Clip(tmp_path / name, sounds.siren_label(), 1, name))
     first, second = score_clips(clips, shipped_model().path)
     assert first is not None
     assert second is not None
