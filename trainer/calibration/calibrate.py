@@ -85,10 +85,9 @@ def calibrate(
         copies = _copies(examiners, plain, Path(folder) / "plain")
         evidence = gather(copies, background)
         fitted = fit_calibration(evidence.clips, len(evidence.labels), choices.method)
-        manifest = _with_probabilities(plain, fitted, smoothing_s)
         found = curves(evidence, smoothing_s, fitted.calibration)
         places = choose_thresholds(found, choices.budget)
-        manifest = _with_thresholds(manifest, found.chosen(places).tolist())
+        manifest = _tuned(plain, fitted, found.chosen(places).tolist(), smoothing_s)
         decisions = tuple(rule.decision for rule in before.classes)
         tuned = _copies(examiners, manifest, Path(folder) / "tuned")
         notes = []
@@ -188,23 +187,14 @@ def _uncalibrated(manifest: Manifest) -> Manifest:
     return dataclasses.replace(manifest, temperature=1.0, classes=rules)
 
 
-def _with_probabilities(manifest: Manifest, fitted: Fitted, smoothing_s: float) -> Manifest:
+def _tuned(manifest: Manifest, fitted: Fitted, thresholds: Sequence[float], smoothing_s: float) -> Manifest:
     rules = tuple(
-        # What is out of reach would be refused; thresholds are chosen afterwards.
-        dataclasses.replace(rule, offset=offset, on=0.01, off=0.01)
-        for rule, offset in zip(manifest.classes, fitted.offsets, strict=True)
+        dataclasses.replace(rule, offset=offset, on=round(on, 4), off=round(OFF_SHARE * on, 4))
+        for rule, offset, on in zip(manifest.classes, fitted.offsets, thresholds, strict=True)
     )
     return dataclasses.replace(
         manifest, temperature=fitted.temperature, classes=rules, smoothing_s=smoothing_s
     )
-
-
-def _with_thresholds(manifest: Manifest, thresholds: Sequence[float]) -> Manifest:
-    rules = tuple(
-        dataclasses.replace(rule, on=round(on, 4), off=round(OFF_SHARE * on, 4))
-        for rule, on in zip(manifest.classes, thresholds, strict=True)
-    )
-    return dataclasses.replace(manifest, classes=rules)
 
 
 def _with_decisions(manifest: Manifest, decisions: Sequence[float]) -> Manifest:
