@@ -288,6 +288,11 @@ def test_bad_wishes_get_one_line(
     assert path.read_bytes() == before
 
 
+def test_a_shipped_model_stays_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["calibrate", "esc50", "--data", "esc50=anywhere", "--folds", "5"]) == 1
+    assert "esc50 is a shipped model: give --out FILE.tflite" in capsys.readouterr().err
+
+
 @pytest.mark.recordings
 def test_real_clips_calibrate_the_shipped_model(
     esc_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -106,12 +106,14 @@ def choices_of(options: argparse.Namespace) -> Choices:
 def run(options: argparse.Namespace) -> int:
     """Calibrate."""
     from streamer.manifest import add_manifest
-    from streamer.model import load_model
+    from streamer.model import load_model, shipped_models
     from trainer.calibration.calibrate import calibrate
     from trainer.exporting.export import refuse_unwritable, write_whole
 
     choices = choices_of(options)
     model = load_model(options.model)
+    if not options.out and model.path in shipped_models():
+        raise DatasetError(f"{model.name} is a shipped model: give --out FILE.tflite, it stays as it is")
     out = Path(options.out) if options.out else model.path
     refuse_unwritable(out)
     name, folder = split_data(options.data)
