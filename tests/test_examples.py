@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -392,3 +393,33 @@ def test_unreadable_clips_are_left_out_and_named(kind: str, usual: Usual) -> Non
 def test_a_folder_without_background(tmp_path: Path, of_kind: OfKind, bench: Sources) -> None:
     with pytest.raises(DatasetError, match=r"holds no background: expected expected\.csv inside it$"):
         loaded(of_kind("crops"), replace(bench, background=tmp_path))
+
+
+# Licences of single clips
+
+
+def test_only_clips_under_the_wanted_licences_are_learnt_from(
+    bench: Sources, of_kind: OfKind, tmp_path: Path
+) -> None:
+    data = tmp_path / "esc50"
+    shutil.copytree(bench.folder("esc50"), data)
+    everything = read_dataset("esc50", data)
+    licences = {clip: ("CC0", "CC-BY", "CC-BY-NC")[at // 2 % 3] for at, clip in enumerate(everything)}
+    rows = [f"{clip.path.name},{licence},somebody" for clip, licence in licences.items()]
+    (data / "meta" / "credits.csv").write_text("\n".join(["filename,licence,author", *rows]) + "\n")
+    own = sources(data)
+    wanted = of_kind("crops", data__only_licences=["CC0", "CC-BY"])
+    material = read_material(wanted, own)
+    learnt = [clip for clip in everything if clip.fold in wanted.data.train_folds]
+    assert set(material.train) == {clip for clip in learnt if licences[clip] != "CC-BY-NC"}
+    assert len(material.train) < len(learnt)
+    # What is only listened to may be under any licence.
+    assert any(licences[clip] == "CC-BY-NC" for clip in material.validation)
+    with pytest.raises(DatasetError, match="has no clip under 'MIT'; it knows CC-BY, CC-BY-NC, CC0"):
+        read_material(of_kind("crops", data__only_licences=["MIT"]), own)
+    (data / "meta" / "credits.csv").write_text("filename,author\n")
+    with pytest.raises(DatasetError, match="lacks the column licence"):
+        read_material(wanted, own)
+    (data / "meta" / "credits.csv").unlink()
+    with pytest.raises(DatasetError, match=r"expected meta/credits\.csv inside it"):
+        read_material(wanted, own)

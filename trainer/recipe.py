@@ -35,6 +35,10 @@ class Data:
     also: tuple[str, ...] = ()
     """Further datasets that add clips of the same labels, but for recordings that are held out."""
 
+    only_licences: tuple[str, ...] = ()
+    """Learn only from clips of the dataset that are under these (see `trainer.datasets.licences`); all
+    clips when empty."""
+
 
 @dataclass(frozen=True)
 class Segments:

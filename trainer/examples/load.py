@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trainer.datasets import Clip, read_dataset
+from trainer.datasets.licences import under_licences
 from trainer.datasets.split import split
 from trainer.examples.cache import ArrayCache
 from trainer.examples.crops import Crops
@@ -83,12 +84,16 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
         if clip.label in labels
     ]
     parted = split(own, recipe.data.train_folds, extra)
-    missing = sorted(set(labels) - {clip.label for clip in parted.train})
+    train = parted.train
+    if recipe.data.only_licences:
+        folder = sources.folder(recipe.data.dataset)
+        train = tuple(under_licences(train, folder, recipe.data.only_licences))
+    missing = sorted(set(labels) - {clip.label for clip in train})
     if missing:
         folds = ", ".join(map(str, recipe.data.train_folds))
         raise RecipeError(f"folds {folds} of {recipe.data.dataset} hold no clip of {missing[0]!r}")
     validation = tuple(clip for clip in own if clip.fold in recipe.data.validation_folds)
-    return Material(labels, tuple(parted.train), validation, len(parted.dropped))
+    return Material(labels, train, validation, len(parted.dropped))
 
 
 def load_examples(recipe: Recipe, material: Material, sources: Sources) -> Examples:
