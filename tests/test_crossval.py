@@ -278,7 +278,7 @@ def test_the_networks_of_all_folds_calibrate_a_model(
     arguments += [f"--crossval={bench.out}", "--mixes=10", "--smoothing=0.25", f"--out={out}"]
     assert main(["calibrate", str(model), *arguments]) == 0
     said = capfd.readouterr().out
-    assert "clips of fold 1, 3 that the network did not learn from" in said
+    assert "clips of folds 1 and 3 that the network did not learn from" in said
     assert "every fold judged by the others" in said
     before, after = load_model(model).manifest, load_model(out).manifest
     assert after.smoothing_s == 0.25

@@ -6,6 +6,8 @@ import argparse
 import json
 import re
 import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -811,3 +813,13 @@ def test_an_unfinished_run_shows_how_far_it_is(bench: Bench, tmp_path: Path) -> 
     words = read_page((tmp_path / "out" / "report.html").read_text(encoding="utf-8")).words
     assert "1 training of 1 is not finished." in words
     assert "1 run of 1 did not reach the 3 planned epochs" in words
+    # Otherwise an accuracy of 90 % would look as if something were still to be learnt.
+    assert "10 % of them hold it alone and never count as right" in words
+
+
+def test_libraries_write_nothing_between_the_lines(bench: Bench, tmp_path: Path) -> None:
+    toys.training_is_possible()
+    command = [sys.executable, "-m", "trainer.cli", "report", str(bench.fit), f"--out={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1].startswith(f"{tmp_path / 'report.html'}: ")

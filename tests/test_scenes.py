@@ -445,7 +445,7 @@ def test_the_command_makes_what_was_asked_for(
     assert making.folds == (folds[0],)
     output = capsys.readouterr().out
     assert (
-        f"2 scenes of 12 s, {sum(len(scene.events) for scene in scenes)} events of folds {folds[0]}" in output
+        f"2 scenes of 12 s, {sum(len(scene.events) for scene in scenes)} events of fold {folds[0]}" in output
     )
     assert f"{making.no_place} events found no place" in output
     used = {event.label for scene in scenes for event in scene.events}

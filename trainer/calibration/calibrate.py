@@ -35,6 +35,7 @@ from trainer.calibration.thresholds import (
 from trainer.calibration.times import chosen_times
 from trainer.datasets import DatasetError, read_background
 from trainer.examples.spectrograms import read_mono
+from trainer.words import folds
 
 SAMPLED_CLIPS = 200
 """Clips by which onset and offset times are found."""
@@ -139,9 +140,9 @@ def _figures(
 def _left_out(evidence: Evidence, smoothing_s: float, choices: Choices) -> dict[str, float]:
     """The honest figures: every fold judged by what was chosen on the other folds."""
     rows = []
-    folds = sorted({clip.fold for clip in evidence.clips})
-    for fold in folds:
-        others = evidence.of_folds([other for other in folds if other != fold])
+    every = sorted({clip.fold for clip in evidence.clips})
+    for fold in every:
+        others = evidence.of_folds([other for other in every if other != fold])
         own = evidence.of_folds([fold])
         fitted = fit_calibration(others.clips, len(evidence.labels), choices.method)
         places = choose_thresholds(curves(others, smoothing_s, fitted.calibration), choices.budget)
@@ -156,11 +157,13 @@ def _readable(before: Manifest, manifest: Manifest, figures: dict[str, Any]) -> 
     old = sorted(rule.on for rule in before.classes)
     decisions = [rule.decision for rule in manifest.classes]
     budget = figures["budget"]
+    no_better = figures["method"] != "none" and figures["ece"] >= figures["ece_before"]
     lines = [
-        f"{manifest.name}: {figures['clips']} clips of fold {', '.join(map(str, figures['folds']))} that "
+        f"{manifest.name}: {figures['clips']} clips of {folds(figures['folds'])} that "
         f"the network did not learn from, {60 * figures['background_hours']:.0f} minutes of background",
         f"  calibration error {figures['ece_before']:.3f} -> {figures['ece']:.3f}, "
-        f"temperature {manifest.temperature:g}",
+        f"temperature {manifest.temperature:g}"
+        + ("; no better: --method none leaves probabilities alone" if no_better else ""),
         f"  thresholds {on[0][0]:.2f} to {on[-1][0]:.2f}, median {statistics.median(v for v, _ in on):.2f} "
         f"(before: {old[0]:.2f} to {old[-1]:.2f}); lowest {', '.join(name for _, name in on[:3])}; "
         f"highest {', '.join(name for _, name in on[-3:])}",
@@ -178,7 +181,11 @@ def _readable(before: Manifest, manifest: Manifest, figures: dict[str, Any]) -> 
     if manifest.provenance.background and figures["background_hours"]:
         lines.append("  it learnt from background, too: if from this one, expect more false alarms elsewhere")
     if figures["wrong"] > budget["wrong"] or figures["alarms_per_hour"] > budget["alarms_per_hour"]:
-        lines.append("  the budget cannot be kept, even with the highest thresholds; those were taken")
+        events = round(figures["alarms_per_hour"] * figures["background_hours"])
+        lines.append(
+            "  the budget cannot be kept, even with the highest thresholds; those were taken "
+            f"({events} events in the background)"
+        )
     return tuple(lines)
 
 

@@ -18,6 +18,8 @@ from trainer.soundscapes.streams import lay_over_background
 
 FINE_HOP_S = 0.1
 BACKGROUND_BELOW_DB = 20.0
+FEWEST_CLIPS = 5
+"""With fewer clips that are heard the times stay as they are."""
 
 
 def onset_delays(
@@ -43,15 +45,18 @@ def onset_delays(
         heard = [
             score.window
             for score in Scorer(classifier, FINE_HOP_S).push(Block(0, stream.samples))[1]
-            if score.probabilities is not None and score.probabilities[label] >= visible
+            if score.probabilities is not None
+            and score.probabilities[label] >= visible
+            # What is still heard after the sound has left the window is a mistake, not a time.
+            and score.window.start_sample < stream.end_s * spec.sample_rate_hz
         ]
         if not heard or heard[0].end_sample / spec.sample_rate_hz < stream.begin_s:
             continue
         onsets.append(heard[0].end_sample / spec.sample_rate_hz - stream.begin_s - FINE_HOP_S / 2)
         offsets.append(stream.end_s - heard[-1].start_sample / spec.sample_rate_hz - FINE_HOP_S / 2)
-    if not onsets:
+    if len(onsets) < FEWEST_CLIPS:
         return model.manifest.visible_onset_s, model.manifest.visible_offset_s
-    return float(np.median(onsets)), float(np.median(offsets))
+    return max(0.0, float(np.median(onsets))), max(0.0, float(np.median(offsets)))
 
 
 def chosen_times(

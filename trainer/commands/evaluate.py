@@ -12,6 +12,7 @@ from typing import Any
 from streamer.model import Model
 from trainer.commands.common import Subparsers, clips_of_folds, command, folds_of, numbers, split_data
 from trainer.datasets import Clip, DatasetError, read_dataset
+from trainer.words import folds
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def judge_clips(model: Model, folder: Path, options: argparse.Namespace) -> Repo
     return Report(
         table,
         (
-            f"{model.name} on {name}, folds {', '.join(map(str, table['folds']))}:",
+            f"{model.name} on {name}, {folds(table['folds'])}:",
             f"  clips    {100 * result.clip_accuracy:5.1f} % of {result.clips} right, by mean probability",
             f"           {100 * result.majority_accuracy:5.1f} % by the majority of their windows",
             f"  windows  {100 * result.window_accuracy:5.1f} % of {result.windows} right",

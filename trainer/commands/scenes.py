@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
     """Make scenes."""
     from trainer.soundscapes.scene_folder import write_scenes
     from trainer.soundscapes.scenes import SceneSettings
+    from trainer.words import folds
 
     settings = SceneSettings(
         count=options.count,
@@ -68,8 +69,8 @@ def run(options: argparse.Namespace) -> int:
     making = write_scenes(out, clips, backgrounds, settings, name, options.split)
     events = sum(scene.events for scene in making.scenes)
     print(
-        f"{out}: {len(making.scenes)} scenes of {settings.length_s:g} s, {events} events of folds "
-        f"{', '.join(map(str, folds_of(clips)))}"
+        f"{out}: {len(making.scenes)} scenes of {settings.length_s:g} s, {events} events of "
+        f"{folds(folds_of(clips))}"
     )
     if making.no_place:
         print(f"{making.no_place} events found no place: lower --density or allow more --overlap")

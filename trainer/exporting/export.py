@@ -265,6 +265,8 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
         replace_manifest(path, manifest)
         if kind != "float32":
             export(trained, examples, original, ExportOptions("float32"))
+            inputs = load_model(original).manifest.inputs
+            replace_manifest(original, dataclasses.replace(manifest, inputs=inputs))
         sampled = examples.clips[:: max(1, -(-len(examples.clips) // SAMPLED_CLIPS))]
         measured = manifest.measured | figures(recipe, path, original, kind, validation, sampled)
         replace_manifest(path, dataclasses.replace(manifest, measured=measured))

@@ -20,6 +20,7 @@ from streamer.types import FloatArray
 from trainer.datasets import Background, Clip, DatasetError, read_background
 from trainer.judging.ear import Ear
 from trainer.soundscapes.scenes import FADE_S, continued
+from trainer.words import folds
 
 AROUND_S = 3.0
 """Background before the clip, and after it."""
@@ -119,13 +120,14 @@ def readable(table: dict[str, Any]) -> tuple[str, ...]:
     """The same for people."""
     worst = sorted(table["per_class"].items(), key=lambda item: item[1]["right"])[:10]
     mistaken = sorted(table["per_class"].items(), key=lambda item: -item[1]["wrongly_heard"])[:5]
+    mistaken = [item for item in mistaken if item[1]["wrongly_heard"]]
     return (
-        f"{table['model']} on {table['clips']} clips with {AROUND_S:g} s of background around them, folds "
-        f"{', '.join(map(str, table['folds']))}:",
+        f"{table['model']} on {table['clips']} clips with {AROUND_S:g} s of background around them, "
+        f"{folds(table['folds'])}:",
         f"  an event of the right class  {100 * table['right']:5.1f} %",
         f"  an event of a wrong class    {100 * table['wrong']:5.1f} %",
         f"  no event at all              {100 * table['nothing']:5.1f} %; {table['left_out']} clips left out",
         "  least heard: " + ", ".join(f"{label} {100 * found['right']:.0f} %" for label, found in worst),
         "  most often heard wrongly: "
-        + ", ".join(f"{label} {found['wrongly_heard']}" for label, found in mistaken),
+        + (", ".join(f"{label} {found['wrongly_heard']}" for label, found in mistaken) or "none"),
     )

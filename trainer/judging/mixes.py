@@ -49,6 +49,7 @@ from trainer.datasets.mix import Mix, Mixes, read_mixes
 from trainer.examples.spectrograms import read_mono
 from trainer.judging.clips import HOP_S, to_peak
 from trainer.soundscapes.mixtures import ACTIVE_S
+from trainer.words import folds
 
 
 @dataclass(frozen=True)
@@ -254,7 +255,6 @@ def _lines(table: dict[str, Any], found: Mixes) -> list[str]:
         return "    -" if value is None else f"{100 * value:5.1f}"
 
     made = found.made
-    folds = ", ".join(map(str, table["folds"]))
     threshold = "the model's thresholds" if table["decision"] is None else f"threshold {table['decision']:g}"
     tops = [
         f"{k} of {k} in {percent(item['share']).strip()} % of {item['clips']}"
@@ -262,7 +262,7 @@ def _lines(table: dict[str, Any], found: Mixes) -> list[str]:
     ]
     worst = sorted(table["per_class"].items(), key=lambda item: float(item[1]["f1"]))[:10]
     return [
-        f"{table['model']} on {made.style} mixes of {made.dataset}, folds {folds}, {threshold}:",
+        f"{table['model']} on {made.style} mixes of {made.dataset}, {folds(table['folds'])}, {threshold}:",
         f"  windows  {percent(table['exact_match'])} % of {table['windows']} exactly right, "
         f"at least one sound right in {percent(table['at_least_one']).strip()} %",
         f"           macro-F1 {table['macro_f1'] or 0:.3f}, micro-F1 {table['micro_f1'] or 0:.3f}, "

@@ -29,6 +29,7 @@ from trainer.datasets import DatasetError
 from trainer.judging.ear import Ear, HeardEvent
 from trainer.soundscapes.scene_folder import read_scenes
 from trainer.soundscapes.scenes import KnownEvent
+from trainer.words import folds
 
 ONSET_COLLAR_S = 0.5
 OFFSET_SHARE = 0.5
@@ -270,7 +271,7 @@ def readable(table: dict[str, Any]) -> tuple[str, ...]:
     worst = [f"{label} {found['false_alarms']}" for label, found in alarms[:5] if found["false_alarms"]]
     lines = [
         f"{table['model']} on {table['scenes']} scenes, {60 * table['hours']:.0f} minutes, {table['events']} "
-        f"events of {table['dataset']}, folds {', '.join(map(str, table['folds']))}:",
+        f"events of {table['dataset']}, {folds(table['folds'])}:",
         f"  events    macro-F1 {events['macro_f1']:.3f}, micro-F1 {events['micro_f1']:.3f} "
         f"(onset within {ONSET_COLLAR_S:g} s, offset within {100 * OFFSET_SHARE:.0f} % of the length)",
         f"  segments  macro-F1 {segments['macro_f1']:.3f}, micro-F1 {segments['micro_f1']:.3f} "

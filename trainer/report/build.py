@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamer.model import Model, load_model
+from streamer.native import quiet_native_code
 from trainer.datasets import read_dataset
 from trainer.datasets.mix import read_mixes
 from trainer.networks import NetworkError, build_network
@@ -31,7 +32,7 @@ from trainer.report.runs import System, read_systems
 from trainer.report.sounds import chosen, sounds
 from trainer.report.systems import Standing, side_by_side, table_of
 from trainer.report.tflite_layers import network_of_tflite
-from trainer.report.words import folds, listed, slug
+from trainer.words import folds, listed, slug
 
 HOP_S = 0.5
 """Distance between two windows when no model says another one: that of a manifest by default."""
@@ -250,9 +251,10 @@ def network_of(system: System) -> Network | str:
         return network_of_tflite(system.model.content, system.model.name)
     recipe = system.runs[0].recipe
     try:
-        built = build_network(
-            recipe.network, recipe.input_shapes, len(system.labels), recipe.outputs, recipe.options
-        )
+        with quiet_native_code():  # TensorFlow's start-up notes help nobody
+            built = build_network(
+                recipe.network, recipe.input_shapes, len(system.labels), recipe.outputs, recipe.options
+            )
     except NetworkError as error:
         return f"The network cannot be built any more: {error}."
     noted = head.parameters(system)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainer.report.colours import BLUE, CARD, INK, LINE, MUTED, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import count, percent, plain
+from trainer.words import count, percent, plain
 
 MOST = 30
 """Confusions that are listed."""

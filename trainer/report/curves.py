@@ -9,7 +9,7 @@ from typing import Any
 from trainer.report.colours import BLUE, MUTED, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.runs import Epoch, Run, System
-from trainer.report.words import count, percent
+from trainer.words import count, percent
 
 
 def curves(system: System, prefix: str = "") -> Picture | str:
@@ -83,7 +83,14 @@ def _overlay(axes: Any, runs: Sequence[Run], figure: str, colour: str, label: st
 def _harder(run: Run) -> str:
     if run.recipe.examples != "crops":
         return ""
-    return "Training examples are changed and mixed, so that they are harder than real clips. "
+    negative = run.recipe.augmentation.negative_share
+    alone = (
+        f"With background in the training, {percent(negative, 0)} of them hold it alone and never count as "
+        "right. "
+        if negative
+        else ""
+    )
+    return f"Training examples are changed and mixed, so that they are harder than real clips. {alone}"
 
 
 def _name(run: Run) -> str:

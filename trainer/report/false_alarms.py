@@ -22,7 +22,7 @@ from trainer.datasets import Background, DatasetError, read_background
 from trainer.report.colours import BLUE, GREEN, MUTED, SERIES
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import count, listed, percent, plain
+from trainer.words import count, listed, percent, plain
 
 THRESHOLDS: NDArray[np.float64] = np.round(np.arange(0.10, 0.96, 0.05), 2)
 WORST = 5

@@ -10,8 +10,8 @@ from trainer.recipe import Recipe
 from trainer.report.picture import Table
 from trainer.report.predictions import Missing, Predictions
 from trainer.report.runs import Run, System
-from trainer.report.words import count, folds, percent, plain, spread
 from trainer.training.crossval import FoldResult
+from trainer.words import count, folds, percent, plain, spread
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trainer.report.layers import Layer, Network, Shape, in_order, size
-from trainer.report.words import TIMES
+from trainer.words import TIMES
 
 FOLDED = {
     "BatchNormalization": "batch norm",

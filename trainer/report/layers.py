@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from math import prod
 
-from trainer.report.words import TIMES
+from trainer.words import TIMES
 
 Shape = tuple[int, ...]
 

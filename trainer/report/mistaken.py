@@ -6,7 +6,7 @@ from trainer.report.colours import BLUE, INK, MUTED, ORANGE
 from trainer.report.confusion import matrix
 from trainer.report.picture import WIDTH, Picture, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import count, percent, plain
+from trainer.words import count, percent, plain
 
 WORST = 10
 MOST = 5

@@ -8,7 +8,7 @@ from typing import Any
 from trainer.report.colours import BLUE, CARD, INK, MUTED, ORANGE
 from trainer.report.layers import Layer, Network, dimensions
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
-from trainer.report.words import big, count, percent
+from trainer.words import big, count, percent
 
 MOST = 60
 """Layers that are drawn one by one; of more (an unrolled recurrence has thousands) each kind is summed up."""

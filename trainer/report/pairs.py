@@ -18,7 +18,7 @@ from trainer.report.confusion import STRONG, Layout
 from trainer.report.picture import Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import trials_of
 from trainer.report.runs import System
-from trainer.report.words import count, folds, percent, plain
+from trainer.words import count, folds, percent, plain
 
 MOST_PAIRS = 60
 """A matrix of more rows cannot be read."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from trainer.report.colours import BLUE, INK, MUTED, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import percent, plain
+from trainer.words import percent, plain
 
 WORST = 10
 

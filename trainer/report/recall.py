@@ -9,7 +9,7 @@ import numpy as np
 from trainer.report.colours import BLUE, INK, LINE, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import count, percent, plain
+from trainer.words import count, percent, plain
 
 
 def recall_by_fold(predictions: Predictions) -> dict[int, list[tuple[int, float]]]:

@@ -13,7 +13,7 @@ from trainer.judging.clips import ECE_BINS
 from trainer.report.colours import BLUE, MUTED, ORANGE
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
 from trainer.report.predictions import Predictions
-from trainer.report.words import count, percent
+from trainer.words import count, percent
 
 FEW = 5
 """A bin with fewer clips is drawn pale: it says little."""

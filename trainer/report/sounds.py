@@ -22,7 +22,7 @@ from trainer.examples.waveforms import copies_of
 from trainer.recipe import Recipe
 from trainer.report.colours import BLUE
 from trainer.report.picture import WIDTH, Picture, drawing, to_svg
-from trainer.report.words import percent, plain, slug
+from trainer.words import percent, plain, slug
 
 COEFFICIENTS = 13
 """MFCC that are shown when the front end computes none itself."""

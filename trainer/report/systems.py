@@ -8,7 +8,7 @@ from typing import Any
 
 from trainer.report.colours import INK, SERIES
 from trainer.report.picture import WIDTH, Picture, Table, drawing, tip, to_svg
-from trainer.report.words import big, count, percent, spread
+from trainer.words import big, count, percent, spread
 
 
 @dataclass(frozen=True)

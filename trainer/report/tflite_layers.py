@@ -10,7 +10,7 @@ from typing import Any
 
 from streamer.manifest import strip_manifest
 from trainer.report.layers import Layer, Network, Shape, in_order, size
-from trainer.report.words import TIMES
+from trainer.words import TIMES
 
 KINDS = {
     "CONV_2D": "convolution",
