@@ -46,7 +46,6 @@ class Fitted:
 def fit_calibration(clips: Sequence[HeardClip], labels: int, method: Method) -> Fitted:
     """The temperature, and offsets if asked for, with the lowest cross-entropy.
 
-
     The unit is the clip, as in the calibration error: its probabilities are means over its windows. The
     temperature makes the probability of what a clip is taken for mean how often that is right, over all
     clips; the offset of a class does so over the clips that are taken for it.
