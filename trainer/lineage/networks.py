@@ -84,9 +84,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc10("recurrent", "recurrent", 10),
     _urban("recurrent", "recurrent", 10, copies=[]),
     _esc10("multibranch-slim", "multibranch-slim", 8),
-    _urban("multibranch-slim", "multibranch-slim", 8, copies=[]),
-    _esc10("multilabel", "multilabel", 20, schedule__single_epochs=20),
-    _urban("multilabel", "multilabel", 15, schedule__single_epochs=15),
+    _urban("multibranch-slim", "multibranch-slim", 5, copies=[]),
+    _esc10("multilabel", "multilabel", 12, schedule__single_epochs=12),
+    _urban("multilabel", "multilabel", 10, schedule__single_epochs=10),
     # Two sounds at once, as the work of 2017 tried it: pairs alone, pairs after single sounds, and
     # single-label networks that have or have not met a faint second sound (30 dB below).
     _urban("pairs", "multilabel", 15, schedule__single_epochs=0),
@@ -106,8 +106,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc50("multibranch", "multibranch", 5, copies=ONE_COPY, schedule__batch=64),
     _esc50("multibranch-slim", "multibranch-slim", 5, copies=ONE_COPY, schedule__batch=64),
     _esc50("base", "base", 5, schedule__examples_per_epoch=7200),
-    _esc10("multibranch", "multibranch", 6, copies=[], schedule__batch=64),
-    _urban("multibranch", "multibranch", 3, copies=[], schedule__batch=64),
+    _esc10("multibranch", "multibranch", 4, copies=[], schedule__batch=64),
+    _urban("multibranch", "multibranch", 2, copies=[], schedule__batch=64),
     _esc10("piczak-short", "piczak-short", 6, schedule__batch=200, schedule__learning_rate=0.01),
     _urban("piczak-short", "piczak-short", 10, schedule__batch=200, schedule__learning_rate=0.01, copies=[]),
     # The published budget, with a mean and deviation for each feature and a lower floor.
