@@ -16,24 +16,41 @@ from typing import Any
 import numpy as np
 
 from streamer.model import Model, load_model
+from trainer.calibration.decisions import HeardWindows, choose_decisions
 from trainer.datasets import Clip, read_dataset
 from trainer.datasets.mix import MADE, read_mixes
 from trainer.judging.clips import evaluate, score_clips
-from trainer.judging.mixes import Judged, figures, report
+from trainer.judging.mixes import Judged, figures, score_mixes
 from trainer.soundscapes.overlaps import Order, write_mixes
 
 FOLDS = (1, 2, 3)
 FAINT_DB = 30.0
+PUBLISHED_DECISION = 0.5
 
-NETWORKS = {
-    "multilabel, pairs only": "urban-pairs",
-    "multilabel, after single sounds": "urban-pairs-pretrained",
-    "ConvNet (softmax), single sounds": "urban-piczak",
-    "ConvNet (softmax), single sounds and overlays": "urban-piczak-overlays",
-    "base (ours)": "urban-base",
-}
-SEVERAL_AT_ONCE = ("urban-pairs", "urban-pairs-pretrained", "urban-base")
-"""Networks with one sigmoid a sound: only these are asked for pairs."""
+
+@dataclass(frozen=True)
+class Entrant:
+    """A network of `trainer.lineage.networks` in this table."""
+
+    title: str
+    experiment: str
+    several_at_once: bool = True
+    """It has one sigmoid a sound: only such networks are asked for pairs."""
+
+    own_decisions: bool = False
+    """Decisions as `esc-train calibrate` chooses them, from pairs of the training folds; otherwise 0.5
+    for every sound, as published."""
+
+
+ENTRANTS = (
+    Entrant("multilabel, pairs only", "urban-pairs"),
+    Entrant("multilabel, after single sounds", "urban-pairs-pretrained"),
+    Entrant("ConvNet (softmax), single sounds", "urban-piczak", several_at_once=False),
+    Entrant("ConvNet (softmax), single sounds and overlays", "urban-piczak-overlays", several_at_once=False),
+    Entrant("base (ours)", "urban-base"),
+    Entrant("base (ours), decisions of its own", "urban-base", own_decisions=True),
+)
+PAIR_FIGURES = ("exact_match", "at_least_one", "hamming", "macro_f1", "micro_f1", "clip_exact_match")
 
 
 @dataclass(frozen=True)
@@ -65,7 +82,7 @@ def louder_sounds(folder: Path, fold: int) -> list[Clip]:
 
 
 def score_network(
-    experiment: str, runs: Path, urbansound8k: Path, folders: dict[tuple[str, int], Path]
+    entrant: Entrant, runs: Path, urbansound8k: Path, folders: dict[tuple[str, int], Path]
 ) -> dict[str, list[float]]:
     """All figures of one network over the folds."""
     found: dict[str, list[float]] = {}
@@ -73,42 +90,55 @@ def score_network(
     def note(name: str, value: Any) -> None:
         found.setdefault(name, []).append(float(value))
 
-    singles = read_dataset("urbansound8k", urbansound8k)
-    for fold in FOLDS:
-        model = load_model(runs / experiment / f"fold-{fold}" / "int8.tflite")
-        alone = evaluate(model, [clip for clip in singles if clip.fold == fold], scaled_to_peak=True)
+    clips = read_dataset("urbansound8k", urbansound8k)
+    models = {fold: load_model(runs / entrant.experiment / f"fold-{fold}" / "int8.tflite") for fold in FOLDS}
+    pairs: dict[int, list[Judged]] = {}
+    if entrant.several_at_once:
+        pairs = {fold: judged_mixes(models[fold], folders["50-50", fold]) for fold in FOLDS}
+    for fold, model in models.items():
+        own = [clip for clip in clips if clip.fold == fold]
+        alone = evaluate(model, own, scaled_to_peak=True)
         note("single sounds: windows", alone.window_accuracy)
         note("single sounds: clips", alone.clip_accuracy)
         faint = evaluate(model, louder_sounds(folders["faint", fold], fold), scaled_to_peak=True)
         note("faint second: windows", faint.window_accuracy)
         note("faint second: clips", faint.clip_accuracy)
-        if experiment in SEVERAL_AT_ONCE:
-            alone_as_sets = sets_of_singles(model, [clip for clip in singles if clip.fold == fold])
+        if entrant.several_at_once:
+            thresholds = np.full(len(model.labels), PUBLISHED_DECISION, np.float32)
+            if entrant.own_decisions:
+                others = [item for other in FOLDS if other != fold for item in pairs[other]]
+                thresholds = np.array(choose_decisions(joined(others)), np.float32)
+            alone_as_sets = figures(judged_singles(model, own), model.labels, thresholds)
             for name in ("exact_match", "macro_f1"):
                 note(f"single sounds: {name}", alone_as_sets[name])
-            table, _ = report(model, folders["50-50", fold], None, scaled_to_peak=True)
-            for name in (
-                "exact_match",
-                "at_least_one",
-                "hamming",
-                "macro_f1",
-                "micro_f1",
-                "clip_exact_match",
-            ):
-                note(f"pairs: {name}", table[name])
+            together = figures(pairs[fold], model.labels, thresholds)
+            for name in PAIR_FIGURES:
+                note(f"pairs: {name}", together[name])
     return found
 
 
-def sets_of_singles(model: Model, clips: Sequence[Clip]) -> dict[str, Any]:
+def judged_mixes(model: Model, folder: Path) -> list[Judged]:
+    """Windows of mixes, each scaled to its peak."""
+    heard = score_mixes(read_mixes(folder).mixes, folder, model.path, scaled_to_peak=True)
+    return [item for item in heard if item is not None]
+
+
+def judged_singles(model: Model, clips: Sequence[Clip]) -> list[Judged]:
     """Single sounds judged as sets: every audible window holds its clip's label and no other."""
     known = [clip for clip in clips if clip.label in model.labels]
-    heard = [
+    return [
         Judged(np.tile(np.array(model.labels) == clip.label, (len(scores), 1)), scores)
-        for clip, scores in zip(known, score_clips(known, model.path, True), strict=True)
+        for clip, scores in zip(known, score_clips(known, model.path, scaled_to_peak=True), strict=True)
         if scores is not None
     ]
-    thresholds = np.array([rule.decision for rule in model.manifest.classes], np.float32)
-    return figures(heard, model.labels, thresholds)
+
+
+def joined(judged: Sequence[Judged]) -> HeardWindows:
+    """All windows together."""
+    return HeardWindows(
+        np.concatenate([item.truth for item in judged]),
+        np.concatenate([item.probabilities for item in judged]),
+    )
 
 
 def readable(lines: Sequence[Line]) -> str:
