@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,11 @@ REPOSITORY = Path(__file__).parent.parent
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("esc-listen", deadline=None)
 settings.load_profile("esc-listen")
+
+# Tests that are started in the background or under nohup are born deaf to these signals, and so would be
+# every program that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def skip_or_fail(reason: str) -> None:
