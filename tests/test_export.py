@@ -425,7 +425,7 @@ def finished(bench: Bench, tmp_path_factory: pytest.TempPathFactory) -> Finished
     with pytest.MonkeyPatch.context() as patch:
         lines: list[str] = []
         patch.setattr("builtins.print", lambda text: lines.append(text))
-        finish(trained, bench.sources, path, "int8", Choices(Budget(60.0, 0.2)))
+        finish(trained, bench.sources, path, "int8", Choices(Budget(60.0, 0.2), method="none"))
     return Finished(trained, path, "\n".join(lines))
 
 

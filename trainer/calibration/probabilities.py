@@ -24,8 +24,8 @@ OFFSETS = np.round(np.arange(-3.0, 3.01, 0.1), 1)
 COMMON_CLIPS = 10
 """A class follows all others as much as so many clips of its own."""
 
-BOUNDS = (0.2, 5.0)
-"""Temperatures that are tried."""
+BOUNDS = (0.5, 5.0)
+"""Temperatures that are tried: a few clips that are all right would make it surer without end."""
 
 
 @dataclass(frozen=True)
