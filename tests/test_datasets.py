@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.datasets import Clip, DatasetError, read_dataset, split
+from trainer.datasets import Clip, DatasetError, read_background, read_dataset, split
 from trainer.datasets.folder import deal, snake_case
 
 ESC50_COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
@@ -471,3 +471,11 @@ def test_the_real_datasets(esc_data: Path) -> None:
         assert len(parts.train) + len(parts.held_out) + len(parts.dropped) == len(esc50) + len(urbansound8k)
         assert 0 < len(parts.dropped) < 100
         assert parts.held_out == tuple(clip for clip in esc50 if clip.fold == fold)
+
+
+def test_a_background_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> None:
+    rows = "file,expected,also,split\nroom.ogg,none,rain wind,train\ndog.ogg,dog,,train\n"
+    (tmp_path / "expected.csv").write_text(rows, encoding="utf-8-sig")
+    (room,) = read_background(tmp_path, "train")
+    assert (room.path.name, room.may_contain) == ("room.ogg", {"rain", "wind"})
+    assert list(read_background(tmp_path, "test")) == []

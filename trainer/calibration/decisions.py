@@ -11,6 +11,7 @@ import numpy as np
 
 from streamer.types import BoolArray, FloatArray
 from trainer.calibration.evidence import Examiner
+from trainer.datasets import DatasetError
 from trainer.datasets.mix import read_mixes
 from trainer.judging.mixes import score_mixes
 from trainer.soundscapes.overlaps import Order, write_mixes
@@ -48,6 +49,8 @@ def hear_mixes(examiners: Sequence[Examiner], dataset: str, root: Path, count: i
                 if judged is not None:
                     truths.append(judged.truth)
                     heard.append(judged.probabilities)
+    if not heard:
+        raise DatasetError("none of the mixes can be read")
     return HeardWindows(np.concatenate(truths), np.concatenate(heard))
 
 

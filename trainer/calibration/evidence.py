@@ -30,8 +30,6 @@ from trainer.judging.clip_events import AROUND_S, surrounded
 SEED = 7
 CHUNK = 32
 
-Recordings = Sequence[tuple[Background, FloatArray]]
-
 
 @dataclass(frozen=True)
 class Examiner:

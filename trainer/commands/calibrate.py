@@ -154,7 +154,7 @@ def _networks(runs: Path, clips: Sequence[Clip], manifest: Manifest) -> list[Exa
     from trainer.calibration.evidence import Examiner
 
     examiners = []
-    for path in sorted(runs.glob("fold-*/int8.tflite")):
+    for path in sorted(runs.glob("fold-[0-9]*/int8.tflite")):
         fold = int(path.parent.name.removeprefix("fold-"))
         own = load_model(path).manifest
         same = own.front_end == manifest.front_end and own.labels == manifest.labels

@@ -7,12 +7,11 @@ about those.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.datasets.clip import DatasetError
+from trainer.datasets.expected import expected_rows
 
 
 @dataclass(frozen=True)
@@ -29,14 +28,6 @@ def read_background(folder: Path, split: str) -> Iterator[Background]:
     Raises:
         DatasetError: the folder has another layout.
     """
-    table = folder / "expected.csv"
-    if not table.is_file():
-        raise DatasetError(f"{folder} holds no background: expected expected.csv inside it")
-    with table.open(newline="", encoding="utf-8") as rows:
-        reader = csv.DictReader(rows)
-        missing = {"file", "expected", "also", "split"} - set(reader.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{table} lacks the column {sorted(missing)[0]}")
-        for row in reader:
-            if row["expected"] == "none" and row["split"] == split:
-                yield Background(folder / row["file"], frozenset((row["also"] or "").split()))
+    for row in expected_rows(folder, "background"):
+        if row["expected"] == "none" and row["split"] == split:
+            yield Background(folder / row["file"], frozenset(row["also"].split()))

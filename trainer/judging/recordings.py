@@ -10,7 +10,6 @@ recording is full of, or ``none``, and further sounds that may really occur in i
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from typing import Any
 
 from streamer.model import Model
 from trainer.datasets import DatasetError
+from trainer.datasets.expected import TABLE, expected_rows
 from trainer.judging.ear import Ear, HeardEvent
 
-TABLE = "expected.csv"
 NOTHING = "none"
 """Stands in the column ``expected`` of a recording in which no sound should be reported."""
 
@@ -90,25 +89,17 @@ def read_recordings(folder: Path, split: str) -> list[Recording]:
     Raises:
         DatasetError: the folder has another layout, or the split is empty.
     """
-    table = folder / TABLE
-    if not table.is_file():
-        raise DatasetError(f"{folder} holds no recordings: expected {TABLE} inside it")
-    # A table saved by a spreadsheet may begin with a byte order mark.
-    with table.open(newline="", encoding="utf-8-sig") as lines:
-        rows = csv.DictReader(lines)
-        missing = {"file", "expected", "also", "split"} - set(rows.fieldnames or ())
-        if missing:
-            raise DatasetError(f"{table} lacks the column {sorted(missing)[0]}")
-        found: list[Recording] = []
-        for row in rows:
-            if not row["file"] or not row["expected"]:
-                raise DatasetError(f"{table}: line {rows.line_num} lacks its file or what is expected")
-            if row["split"] == split:
-                expected = None if row["expected"] == NOTHING else row["expected"]
-                also = frozenset((row["also"] or "").split())
-                found.append(Recording(folder / row["file"], expected, also))
+    found = [
+        Recording(
+            folder / row["file"],
+            None if row["expected"] == NOTHING else row["expected"],
+            frozenset(row["also"].split()),
+        )
+        for row in expected_rows(folder, "recordings")
+        if row["split"] == split
+    ]
     if not found:
-        raise DatasetError(f"{table} has no recordings of the split {split}")
+        raise DatasetError(f"{folder / TABLE} has no recordings of the split {split}")
     return found
 
 
