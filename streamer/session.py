@@ -20,7 +20,6 @@ from streamer.journal import Journal
 from streamer.listen import Listener, listen, rules_in_force
 from streamer.model import Model, load_model
 from streamer.monitor import Monitor
-from streamer.native import hushed_native_code
 from streamer.notify import service_manager
 from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
@@ -62,8 +61,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     latest: deque[Event] = deque(maxlen=LATEST)
     failed = 0
     look = dashboard(settings, monitor, screenshot) if drawn else plain_notes(monitor)
-    quiet = hushed_native_code("mic" in settings.source.input and not demo)
-    with quiet, stop_on_signals(log.reopen) as stop, look as say, service_manager(monitor, stop):
+    with stop_on_signals(log.reopen) as stop, look as say, service_manager(monitor, stop):
         if settings.log.csv:
             say(f"events go to {settings.log.csv}")
         if journal.path:

@@ -59,7 +59,7 @@ class FakeDevice:
         """Samples a second by the monotonic clock."""
         return self.rate_hz * (1.0 + 1e-6 * self.ppm)
 
-    def open(self, again: bool) -> FakeStream:
+    def open(self) -> FakeStream:
         """Open it if it is there."""
         if not self.present:
             raise SourceError("fake is not there")
@@ -112,7 +112,7 @@ class FakeDevice:
                 return
             self._due_s = 0.0
             numbers = np.arange(self._sent, self._sent + self.BLOCK)
-            stream.buffer.on_audio(self._samples(numbers), 0.0, self._overflow)
+            stream.buffer.on_audio(self._samples(numbers), now_s, 0.0, self._overflow)
             self._sent += self.BLOCK
             self._overflow = False
 
@@ -127,7 +127,7 @@ class FakeStream:
 
     def __init__(self, device: FakeDevice) -> None:
         self.name = device.name
-        self.buffer = CaptureBuffer(device.rate_hz, 1, 10.0, device.clock)
+        self.buffer = CaptureBuffer(device.rate_hz, 1, 10.0)
         self.problem = ""
         self.closed = False
 

@@ -96,11 +96,10 @@ def test_software_mixers_are_not_asked_for_all_they_could_make_up(
     assert channels_to_open(device, channel) == opened
 
 
-def run_microphone(environment: dict[str, str], preparation: str = "") -> str:
+def run_microphone(**environment: str) -> str:
     """Try to construct a microphone in a process of its own; its last line on standard error."""
-    program = f"""
+    program = """
 import sys
-{preparation}
 from streamer.errors import SourceError
 from streamer.sources.microphone import MicrophoneSource
 try:
@@ -109,16 +108,20 @@ except SourceError as error:
     sys.exit(str(error))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode in (0, 1), done.stderr
     return done.stderr.strip().splitlines()[-1] if done.returncode else ""
 
 
-def test_without_portaudio_the_message_says_how_to_get_it() -> None:
-    hide = "import ctypes.util\nctypes.util.find_library = lambda name: None"
-    message = run_microphone(dict(os.environ), hide)
-    assert message == (
+def test_without_portaudio_the_message_says_how_to_get_it(tmp_path: Path) -> None:
+    hide = "import ctypes.util\nctypes.util.find_library = lambda name: None\n"
+    (tmp_path / "sitecustomize.py").write_text(hide)
+    assert run_microphone(PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}") == (
         "no PortAudio on this system: sudo apt install libportaudio2 (files and --input - work without it)"
     )
 
@@ -128,7 +131,7 @@ def test_a_system_without_inputs_is_told_so() -> None:
         if os.environ.get("ESC_REQUIRE_ALL") == "1":
             pytest.fail("libportaudio2 is missing")
         pytest.skip("libportaudio2 is missing")
-    message = run_microphone(dict(os.environ))
+    message = run_microphone()
     if not message:
         pytest.skip("this system has a microphone")
     assert message.startswith("no microphone found: plug one in")
@@ -151,13 +154,13 @@ class SetClock(ManualClock):
 def first_sample_s(delays_s: list[float], claimed_s: list[float]) -> float:
     """When the first sample was in the air, of callbacks with these delays and claims of latency."""
     clock = SetClock()
-    buffer = CaptureBuffer(RATE_HZ, 1, 10.0, clock)
+    buffer = CaptureBuffer(RATE_HZ, 1, 10.0)
     buffer.name, buffer.problem = "test", ""  # type: ignore[attr-defined]
     timeline = Timeline(RATE_HZ)
     placer = StreamPlacer(buffer, RATE_HZ, timeline, Ledger(RATE_HZ), 0, None)  # type: ignore[arg-type]
     for position, (delay_s, latency_s) in enumerate(zip(delays_s, claimed_s, strict=True)):
         clock.now_s = max(clock.now_s, OPENED_S + (position + 1) * BLOCK / RATE_HZ + delay_s)
-        buffer.on_audio(np.ones((BLOCK, 1), np.float32), latency_s, overflow=False)
+        buffer.on_audio(np.ones((BLOCK, 1), np.float32), clock.now_s, latency_s, overflow=False)
         placer.look()
         placer.read()
     return timeline.monotonic_s(0) - placer.latency_s

@@ -5,10 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import re
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -206,7 +206,7 @@ def test_a_device_that_is_missing_at_first_is_an_error_unless_it_shall_be_waited
 
 def test_what_is_hopeless_is_an_error_even_then() -> None:
     class NoPortAudio(FakeDevice):
-        def open(self, again: bool) -> FakeStream:
+        def open(self) -> FakeStream:
             raise HopelessError("no PortAudio")
 
     clock, notes = ManualClock(), Notes()
@@ -220,7 +220,7 @@ def test_a_sound_system_that_hangs_does_not_hold_up_the_end() -> None:
     release = threading.Event()
 
     class Hanging(FakeDevice):
-        def open(self, again: bool) -> FakeStream:
+        def open(self) -> FakeStream:
             release.wait(60.0)
             raise SourceError("too late")
 
@@ -279,21 +279,6 @@ def test_a_device_is_found_again_by_its_name() -> None:
     assert find_again(known, [moved, twin]) is twin
     with pytest.raises(SourceError, match="USB Audio Device: - is not there"):
         find_again(known, [other])
-
-
-def test_native_code_is_kept_off_the_screen_while_ours_is_not() -> None:
-    program = """
-import os, sys
-from streamer.native import hushed_native_code
-print("before", file=sys.stderr)
-with hushed_native_code():
-    print("ours", file=sys.stderr)
-    os.write(2, b"theirs\\n")
-os.write(2, b"after\\n")
-print("at last", file=sys.stderr)
-"""
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stderr.split("\n") == ["before", "ours", "after", "at last", ""]
 
 
 # With a real sound server.
@@ -428,6 +413,29 @@ def test_a_sound_server_that_hangs(server: SoundServer, capture: CaptureProcess)
         assert capture.stop() < 10.0  # 2 s and a bit, on a machine that has time
     finally:
         server.send(signal.SIGCONT)
+
+
+def portaudio_process(of: int) -> int:
+    """The process in which PortAudio runs, of one that listens."""
+    (child,) = " ".join(path.read_text() for path in Path(f"/proc/{of}/task").glob("*/children")).split()
+    return int(child)
+
+
+@pytest.mark.sound_server
+@pytest.mark.parametrize("fate", [signal.SIGSTOP, signal.SIGKILL], ids=["hangs", "crashes"])
+def test_portaudio_itself_may_hang_or_crash(capture: CaptureProcess, fate: signal.Signals) -> None:
+    os.kill(portaudio_process(capture.process.pid), fate)
+    capture.wait_for_state("recovering")
+    capture.wait_for_state("listening")
+    capture.wait_for_pitch(PITCH_HZ)
+    assert_gap_and_end(capture, "reopen", 0.3)
+
+
+@pytest.mark.sound_server
+def test_portaudio_does_not_outlive_the_process_that_listens(capture: CaptureProcess) -> None:
+    process = Path(f"/proc/{portaudio_process(capture.process.pid)}")
+    capture.process.kill()
+    wait_until(lambda: not process.exists(), "the process of PortAudio has ended")
 
 
 @pytest.mark.sound_server

@@ -13,7 +13,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.clock import Clock
 from streamer.ring import SampleRing
 from streamer.types import FloatArray
 
@@ -99,23 +98,20 @@ class CaptureBuffer:
     Args:
         rate_hz, channels: as the device was opened.
         ring_s: how far the consumer may fall behind before sound is lost.
-        clock: where time is read.
     """
 
-    def __init__(self, rate_hz: int, channels: int, ring_s: float, clock: Clock) -> None:
+    def __init__(self, rate_hz: int, channels: int, ring_s: float) -> None:
         self.rate_hz = rate_hz
         self.ring = SampleRing(round(ring_s * rate_hz), channels)
         self.ticks = TickLog()
         self.overflows = 0
         self.error: Exception | None = None
-        self._clock = clock
 
-    def on_audio(self, samples: FloatArray, latency_s: float, overflow: bool) -> None:
-        """Take what a callback brings. For the audio thread; lets no exception out."""
+    def on_audio(self, samples: FloatArray, monotonic_s: float, latency_s: float, overflow: bool) -> None:
+        """Take what a callback brought, and when. For the audio thread; lets no exception out."""
         try:
-            now_s = self._clock.monotonic_s()
             self.overflows += overflow
             self.ring.write(samples)
-            self.ticks.note(self.ring.written, now_s, latency_s, overflow)
+            self.ticks.note(self.ring.written, monotonic_s, latency_s, overflow)
         except Exception as error:
             self.error = error

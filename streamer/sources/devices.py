@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from streamer.errors import HopelessError, SourceError
-from streamer.native import keep_alsa_plugins, quiet_native_code
+from streamer.native import quiet_native_code
+from streamer.sources.portaudio_process import NO_PORTAUDIO, PortAudioProcess
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class InputDevice:
 
 
 def load_sounddevice() -> ModuleType:
-    """The sounddevice module; loaded only when a microphone is wanted.
+    """The sounddevice module in this process: for a look at a device, not for listening.
 
     Raises:
         HopelessError: PortAudio is missing.
@@ -42,62 +43,30 @@ def load_sounddevice() -> ModuleType:
         with quiet_native_code():
             import sounddevice
     except OSError as error:
-        raise HopelessError(
-            "no PortAudio on this system: sudo apt install libportaudio2 "
-            "(files and --input - work without it)"
-        ) from error
+        raise HopelessError(NO_PORTAUDIO) from error
     except Exception as error:  # PortAudio is there, but refuses to start
         raise SourceError(f"the sound system does not start: {error}") from error
     module: ModuleType = sounddevice
     return module
 
 
-def refresh_devices() -> None:
-    """Let PortAudio look afresh which devices there are: it does so only when it starts.
-
-    Every open stream of this process must have been closed before.
-
-    Raises:
-        SourceError: PortAudio is missing or does not start.
-    """
-    sounddevice = load_sounddevice()
-    keep_alsa_plugins()
-    try:
-        while sounddevice._initialized:
-            sounddevice._terminate()
-        sounddevice._initialize()
-    except sounddevice.PortAudioError as error:
-        raise SourceError(f"the sound system does not start: {error}") from error
-
-
 def list_devices() -> list[InputDevice]:
     """All input devices, in the order of their index.
 
     Raises:
-        SourceError: PortAudio is missing or cannot tell.
+        SourceError: PortAudio is missing, cannot tell, or does not answer.
     """
-    sounddevice = load_sounddevice()
-    try:
-        host_apis = sounddevice.query_hostapis()
-        found = sounddevice.query_devices()
-    except sounddevice.PortAudioError as error:
-        raise SourceError(f"the sound system does not tell its devices: {error}") from error
-    try:
-        default_index = sounddevice.query_devices(kind="input")["index"]
-    except (sounddevice.PortAudioError, ValueError):
-        default_index = None  # there may be devices and yet no default one
-    return [
-        InputDevice(
-            index=device["index"],
-            name=device["name"],
-            host_api=host_apis[device["hostapi"]]["name"],
-            channels=device["max_input_channels"],
-            rate_hz=round(device["default_samplerate"]),
-            is_default=device["index"] == default_index,
-        )
-        for device in found
-        if device["max_input_channels"] > 0
-    ]
+    with PortAudioProcess() as process:
+        return devices_of(process)
+
+
+def devices_of(process: PortAudioProcess) -> list[InputDevice]:
+    """All input devices as a process that has just been started sees them.
+
+    Raises:
+        SourceError: PortAudio is missing, cannot tell, or does not answer.
+    """
+    return [InputDevice(**device) for device in process.ask(do="list")["devices"]]
 
 
 def describe_devices(devices: Sequence[InputDevice]) -> str:

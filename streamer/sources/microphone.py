@@ -1,26 +1,26 @@
 """A microphone, through PortAudio.
 
-    audio thread: callback -> CaptureBuffer -> consumer: StreamPlacer -> Block
+    process of PortAudio: callback -> pipe -> audio thread: CaptureBuffer -> consumer: StreamPlacer -> Block
 
 `MicrophoneOpener` finds and opens the device, `SupervisedSource` looks after it.
 """
 
 from __future__ import annotations
 
-import atexit
 import re
-from types import ModuleType
-from typing import Any
+import threading
+
+import numpy as np
 
 from streamer.clock import SYSTEM_CLOCK, Clock
 from streamer.errors import SourceError
 from streamer.ring import SampleRing
 from streamer.sources.capture import CaptureBuffer, TickLog
-from streamer.sources.devices import InputDevice, find_device, list_devices, load_sounddevice, refresh_devices
+from streamer.sources.devices import InputDevice, devices_of, find_device
 from streamer.sources.mixdown import check_channel
+from streamer.sources.portaudio_process import PortAudioProcess, received
 from streamer.sources.source import Report, no_report
 from streamer.sources.supervisor import SupervisedSource
-from streamer.types import FloatArray
 
 LATENCY_S = 0.1
 """Sound that the sound system buffers for us: how late a callback may be before input is dropped."""
@@ -29,6 +29,8 @@ MOST_CHANNELS = 8
 """Inputs of one real device that are mixed together."""
 
 SHORTEST_RING_S = 2.0
+
+SAMPLE_BYTES = np.dtype(np.float32).itemsize
 
 
 def channels_to_open(device: InputDevice, channel: int | None) -> int:
@@ -63,58 +65,39 @@ def find_again(known: InputDevice, devices: list[InputDevice]) -> InputDevice:
     raise SourceError(f"{name} is not there (see --list-devices)")
 
 
-class _Tap:
-    """What PortAudio calls. A stream of sounddevice holds it until the next garbage collection, which may
-    be far away; so it is filled after opening, and lets go of the buffer when the stream is closed."""
-
-    def __init__(self) -> None:
-        self.buffer: CaptureBuffer | None = None
-        self.finished = False
-
-    def on_audio(self, samples: FloatArray, frames: int, times: Any, status: Any) -> None:
-        """On the audio thread."""
-        if self.buffer is not None:
-            adc_s = times.inputBufferAdcTime
-            latency_s = times.currentTime - adc_s if adc_s > 0 else 0.0
-            self.buffer.on_audio(samples, latency_s, status.input_overflow)
-
-    def on_finished(self) -> None:
-        """The stream has ended, whoever ended it."""
-        self.finished = True
-
-
 class MicrophoneStream:
     """An open input device; see `streamer.sources.capture.Capture`.
+
+    Args:
+        process: records from it, and is ended with the stream.
+        device: as the process sees it.
+        channels: how many of its channels to record.
+        ring_s: how far the consumer may fall behind before sound is lost.
 
     Raises:
         SourceError: it cannot be opened or started.
     """
 
-    def __init__(
-        self, sounddevice: ModuleType, device: InputDevice, channels: int, ring_s: float, clock: Clock
-    ) -> None:
+    def __init__(self, process: PortAudioProcess, device: InputDevice, channels: int, ring_s: float) -> None:
         self.name = device.name
-        self._tap = _Tap()
+        self._process = process
+        self._channels = channels
+        self._ended = False
         try:
-            self._stream: Any = sounddevice.InputStream(
-                device=device.index,
-                samplerate=device.rate_hz,
+            process.ask(
+                do="record",
+                index=device.index,
+                rate_hz=device.rate_hz,
                 channels=channels,
-                dtype="float32",
-                latency=LATENCY_S,
-                callback=self._tap.on_audio,
-                finished_callback=self._tap.on_finished,
+                latency_s=LATENCY_S,
+                most_bytes=round(ring_s * device.rate_hz) * channels * SAMPLE_BYTES,
             )
-            self._buffer = self._tap.buffer = CaptureBuffer(device.rate_hz, channels, ring_s, clock)
-            try:
-                self._stream.start()
-            except BaseException:
-                self.close()
-                raise
-        except sounddevice.PortAudioError as error:
+        except SourceError as error:
             raise SourceError(
                 f"cannot open {self.name}: {error}; is another program using it? (see --list-devices)"
             ) from error
+        self._buffer = CaptureBuffer(device.rate_hz, channels, ring_s)
+        threading.Thread(target=self._receive, name="audio", daemon=True).start()
 
     @property
     def rate_hz(self) -> int:
@@ -141,14 +124,19 @@ class MicrophoneStream:
         """Why it has ended; empty while it runs."""
         if self._buffer.error is not None:
             return f"recording from {self.name} failed: {self._buffer.error}"
-        if self._tap.finished:
+        if self._ended:
             return f"{self.name} stopped delivering sound: was it unplugged?"
         return ""
 
     def close(self) -> None:
         """Release the device."""
-        self._stream.close()
-        self._tap.buffer = None
+        self._process.kill()
+
+    def _receive(self) -> None:
+        for block in received(self._process.output):
+            samples = np.frombuffer(block.data, np.float32).reshape(-1, self._channels)
+            self._buffer.on_audio(samples, block.monotonic_s, block.latency_s, block.overflow)
+        self._ended = True
 
 
 class MicrophoneOpener:
@@ -159,15 +147,14 @@ class MicrophoneOpener:
             moment of opening.
         channel: the one that will be listened to, from 1; None for all.
         ring_s: how far the consumer may fall behind before sound is lost.
-        clock: where time is read.
     """
 
-    def __init__(self, device: str | int | None, channel: int | None, ring_s: float, clock: Clock) -> None:
+    def __init__(self, device: str | int | None, channel: int | None, ring_s: float) -> None:
         self._wanted = device
         self._channel = channel
         self._ring_s = max(SHORTEST_RING_S, ring_s)
-        self._clock = clock
         self._known: InputDevice | None = None
+        self._opening: PortAudioProcess | None = None
 
     @property
     def name(self) -> str:
@@ -176,13 +163,17 @@ class MicrophoneOpener:
             return self._known.name
         return "microphone" if self._wanted is None else str(self._wanted)
 
-    def find(self) -> InputDevice:
-        """The device as it is now.
+    def look(self) -> None:
+        """Find the device, but do not open it.
 
         Raises:
             SourceError: no PortAudio, no such device, or no such channel.
         """
-        devices = list_devices()
+        with PortAudioProcess() as process:
+            self._find(process)
+
+    def _find(self, process: PortAudioProcess) -> InputDevice:
+        devices = devices_of(process)
         by_index = self._wanted is not None and str(self._wanted).strip().isdecimal()
         if by_index and self._known:
             device = find_again(self._known, devices)
@@ -192,17 +183,23 @@ class MicrophoneOpener:
         self._known = device
         return device
 
-    def open(self, again: bool) -> MicrophoneStream:
+    def open(self) -> MicrophoneStream:
         """Find and open the device; see `streamer.sources.supervisor.Opener`."""
-        if again:
-            refresh_devices()
-        device = self.find()
-        channels = channels_to_open(device, self._channel)
-        return MicrophoneStream(load_sounddevice(), device, channels, self._ring_s, self._clock)
+        process = self._opening = PortAudioProcess()
+        try:
+            device = self._find(process)
+            return MicrophoneStream(process, device, channels_to_open(device, self._channel), self._ring_s)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            self._opening = None
 
     def abandon(self) -> None:
-        """PortAudio hangs: do not let it end in good order when the process does."""
-        atexit.unregister(load_sounddevice()._exit_handler)
+        """End an attempt to open the device that hangs."""
+        process = self._opening
+        if process:
+            process.kill()
 
 
 class MicrophoneSource(SupervisedSource):
@@ -235,7 +232,7 @@ class MicrophoneSource(SupervisedSource):
         Raises:
             SourceError: no PortAudio, no such device, or no such channel, and `wait` is not set.
         """
-        opener = MicrophoneOpener(device, channel, ring_s, clock)
+        opener = MicrophoneOpener(device, channel, ring_s)
         if not wait:
-            opener.find()
+            opener.look()
         super().__init__(rate_hz, opener, channel, wait, clock, report)

@@ -14,7 +14,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -46,11 +45,8 @@ class Opener(Protocol):
     def name(self) -> str:
         """Name of the device as far as it is known."""
 
-    def open(self, again: bool) -> Capture:
+    def open(self) -> Capture:
         """Find and open the device; may block.
-
-        Args:
-            again: look afresh which devices there are. No stream of this process may be open.
 
         Raises:
             HopelessError: it never will.
@@ -58,7 +54,7 @@ class Opener(Protocol):
         """
 
     def abandon(self) -> None:
-        """The sound system hangs in `open` or `close`: let the process end nevertheless."""
+        """End an attempt to open the device that hangs."""
 
 
 class _Task(threading.Thread):
@@ -241,7 +237,7 @@ class SupervisedSource:
             if now_s < self._retry_s:
                 self._clock.sleep(min(BLOCK_S, self._retry_s - now_s))
                 return []
-            self._task = _Task(partial(self._attempt, again=self._state.state != "starting"), now_s)
+            self._task = _Task(self._attempt, now_s)
         self._task.join(BLOCK_S)
         if not self._task.is_alive():
             task, self._task = self._task, None
@@ -250,10 +246,10 @@ class SupervisedSource:
             self._state.lost(now_s, "the sound system does not answer")
         return []
 
-    def _attempt(self, again: bool) -> None:
+    def _attempt(self) -> None:
         """In a thread of its own: close the stream before, open the next."""
         self._release()
-        stream = self._opener.open(again)
+        stream = self._opener.open()
         self._streams.append(stream)
         if self._closing:
             self._release()
