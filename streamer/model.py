@@ -11,7 +11,7 @@ from streamer.manifest import Manifest, read_manifest
 
 DEFAULT_MODEL = "esc50"
 
-LARGEST_BYTES = 100_000_000
+LARGEST_BYTES = 1_000_000_000
 """No network for sounds is larger."""
 
 
