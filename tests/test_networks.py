@@ -268,3 +268,42 @@ def test_sixteen_bit_products_leave_weights_and_probabilities_in_32_bits() -> No
     assert network.layers[-1].compute_dtype == "float32"
     # Networks that are built afterwards are what they were.
     assert FAMILIES["piczak"].build("softmax").layers[-2].compute_dtype == "float32"
+
+
+# The optimizer of networks of convolutions
+
+
+def test_muon_moves_every_direction_of_a_kernel_equally_much() -> None:
+    import keras
+
+    from trainer.training.muon import STEP_RMS, ConvolutionMuon
+
+    random = np.random.default_rng(5)
+    kernel = keras.Variable(random.normal(size=(3, 3, 8, 16)).astype(np.float32), name="kernel")
+    optimizer = ConvolutionMuon(0.01, weight_decay=None)
+    optimizer.build([kernel])
+    before = keras.ops.convert_to_numpy(kernel)
+    # A gradient in which one direction is thirty times as strong as the others.
+    gradient = random.normal(size=(72, 16)) + 10 * np.outer(random.normal(size=72), random.normal(size=16))
+    optimizer.apply([keras.ops.convert_to_tensor(gradient.reshape(3, 3, 8, 16).astype(np.float32))], [kernel])
+    step = (before - keras.ops.convert_to_numpy(kernel)).reshape(72, 16)
+    strengths = np.linalg.svd(step, compute_uv=False) / (0.01 * STEP_RMS * np.sqrt(72))
+    assert strengths[0] < 1.3  # the iteration aims at 1, and stops at about 0.7 to 1.2
+    assert np.median(strengths) > 0.4
+    assert (step * gradient).sum() > 0
+
+
+def test_muon_leaves_scores_and_offsets_to_adamw() -> None:
+    import keras
+
+    from trainer.networks.shape import SCORES
+    from trainer.training.muon import ConvolutionMuon
+
+    shapes = {"kernel": (3, 3, 4, 4), f"{SCORES}/kernel": (1, 1, 4, 2), "bias": (4,), "dense": (4, 4)}
+    variables = []
+    for name, shape in shapes.items():
+        variable = keras.Variable(np.ones(shape, np.float32), name=name.replace("/", "_"))
+        variables.append(variable)
+    optimizer = ConvolutionMuon(0.01, exclude_layers=[SCORES])
+    optimizer.build(variables)
+    assert [velocity is None for velocity in optimizer.adam_velocities] == [True, False, False, False]

@@ -87,8 +87,9 @@ class Schedule:
     """0 for all of them, once."""
 
     batch: int = 64
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """``sgd`` comes with Nesterov's momentum."""
+    optimizer: Literal["muon", "adamw", "adam", "sgd"] = "adamw"
+    """``muon`` is for networks of convolutions (see `trainer.training.muon`) and learns the same in fewer
+    epochs; ``sgd`` comes with Nesterov's momentum."""
 
     learning_rate: float = 2e-3
     rate: Literal["cosine", "constant", "plateau"] = "cosine"

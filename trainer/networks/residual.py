@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from trainer.networks.shape import InputShape, NetworkError, one_input
+from trainer.networks.shape import SCORES, InputShape, NetworkError, one_input
 
 WIDTHS: dict[str, tuple[int, ...]] = {
     "tiny": (12, 24, 36, 50),
@@ -29,6 +29,7 @@ def residual(
     size: str = "base",
     dropout: float = 0.2,
     widths: Sequence[int] = (),
+    stem: int = 0,
 ) -> Any:
     """Build the network.
 
@@ -39,6 +40,8 @@ def residual(
         size: ``tiny`` or ``base``.
         dropout: share of the features dropped before the head.
         widths: channels of each stage, instead of a size.
+        stem: channels of the first convolution. Every stage then halves the resolution; with 0, the first
+            stage works at that of the first convolution, which is as wide.
     """
     import keras
     from keras import layers
@@ -61,16 +64,18 @@ def residual(
         raise NetworkError(f"options.size: {size!r} is not one of {', '.join(WIDTHS)}")
     if not all(isinstance(width, int) and width > 0 for width in widths):
         raise NetworkError(f"options.widths: {list(widths)} are not numbers of channels, as in [12, 24, 48]")
+    if not isinstance(stem, int) or stem < 0:
+        raise NetworkError(f"options.stem: {stem!r} is not a number of channels")
     name = "residual" if widths else f"residual_{size}"
     widths = widths or WIDTHS[size]
     inputs = keras.Input(one_input(shapes, "residual").dimensions, name="log_mel")
-    x = layers.ReLU()(normed(inputs, widths[0], 5, 2))
+    x = layers.ReLU()(normed(inputs, stem or widths[0], 5, 2))
     for at, filters in enumerate(widths):
-        x = block(x, filters, 1 if at == 0 else 2)
+        x = block(x, filters, 1 if at == 0 and not stem else 2)
     x = layers.Dropout(dropout)(x)
     # A sound is rare at first sight, which keeps the first steps of sigmoids calm.
     rare = keras.initializers.Constant(-3.5 if outputs == "sigmoid" else 0.0)
-    x = layers.Conv2D(labels, 1, bias_initializer=rare)(x)
+    x = layers.Conv2D(labels, 1, bias_initializer=rare, name=SCORES)(x)
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Activation(outputs, dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, x, name=name)

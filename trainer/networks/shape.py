@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SCORES = "scores"
+"""Name of the layer that gives a score to each label, where an optimizer must know it."""
+
 
 @dataclass(frozen=True)
 class InputShape:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trainer.networks.shape import SCORES
 from trainer.recipe import Schedule
 
 PATIENCE_EPOCHS = 5
@@ -28,7 +29,15 @@ def build_optimizer(plan: Schedule, steps_per_epoch: int) -> Any:
         return keras.optimizers.SGD(rate, momentum=plan.momentum, nesterov=plan.momentum > 0)
     if plan.optimizer == "adam":
         return keras.optimizers.Adam(rate)
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=plan.weight_decay)
+    if plan.optimizer == "muon":
+        from trainer.training.muon import ConvolutionMuon
+
+        decay = plan.weight_decay
+        optimizer = ConvolutionMuon(
+            rate, weight_decay=decay, adam_weight_decay=decay, exclude_layers=[SCORES]
+        )
+    else:
+        optimizer = keras.optimizers.AdamW(rate, weight_decay=plan.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
 
