@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.datasets import Clip, DatasetError, read_background, read_dataset, split
+from trainer.datasets import (
+    Background,
+    Clip,
+    DatasetError,
+    background_of_folds,
+    read_background,
+    read_dataset,
+    split,
+)
 from trainer.datasets.folder import deal, snake_case
 
 ESC50_COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
@@ -479,3 +487,19 @@ def test_a_background_table_saved_by_a_spreadsheet_is_read(tmp_path: Path) -> No
     (room,) = read_background(tmp_path, "train")
     assert (room.path.name, room.may_contain) == ("room.ogg", {"rain", "wind"})
     assert list(read_background(tmp_path, "test")) == []
+
+
+def test_background_belongs_to_folds_as_clips_do(tmp_path: Path) -> None:
+    recordings = []
+    for at in range(7):
+        path = tmp_path / f"room-{at}.wav"
+        path.write_bytes(bytes(100 * (1 + at // 2)))  # some are equally large
+        recordings.append(Background(path, frozenset()))
+    missing = Background(tmp_path / "missing.wav", frozenset())
+    folds = [1, 2, 5]
+    shares = [background_of_folds([missing, *recordings], folds, [fold]) for fold in folds]
+    assert {item for share in shares for item in share} == {missing, *recordings}
+    assert [len(share) for share in shares] == [3, 3, 2]
+    assert shares[0][0].path.name == "room-6.wav"  # the largest first
+    assert background_of_folds(recordings[::-1], folds, [1]) == shares[0]
+    assert set(background_of_folds(recordings, folds, [1, 5])) == {*shares[0], *shares[2]}

@@ -33,7 +33,7 @@ from trainer.calibration.thresholds import (
     detection_delay_s,
 )
 from trainer.calibration.times import chosen_times
-from trainer.datasets import DatasetError, read_background
+from trainer.datasets import DatasetError
 from trainer.examples.spectrograms import read_mono
 from trainer.words import folds
 
@@ -67,24 +67,22 @@ def calibrate(
     model: Path,
     examiners: Sequence[Examiner],
     dataset: tuple[str, Path],
-    background: Path | None,
     choices: Choices,
 ) -> Calibrated:
     """Find probabilities, thresholds and times for a model; nothing is written.
 
     Args:
         model: the file.
-        examiners: which network hears which clips: the model itself, or those of a cross-validation.
+        examiners: which network hears what: the model itself, or those of a cross-validation. Without
+            background, false alarms in it are unknown, and times stay as they are.
         dataset: name and folder of the clips.
-        background: real background (its split ``train``), or None: then false alarms in background are
-            unknown and times stay as they are.
     """
     before = load_model(model).manifest
     plain = _uncalibrated(before)
     smoothing_s = before.smoothing_s if choices.smoothing_s is None else choices.smoothing_s
     with tempfile.TemporaryDirectory() as folder:
         copies = _copies(examiners, plain, Path(folder) / "plain")
-        evidence = gather(copies, background)
+        evidence = gather(copies)
         fitted = fit_calibration(evidence.clips, len(evidence.labels), choices.method)
         found = curves(evidence, smoothing_s, fitted.calibration)
         places = choose_thresholds(found, choices.budget)
@@ -98,7 +96,8 @@ def calibrate(
             except DatasetError as error:
                 notes.append(f"  decisions stay as they are: {error}")
         manifest = _with_decisions(manifest, decisions)
-        if background and (quiet := _quiet(background, manifest.front_end.sample_rate_hz)) is not None:
+        quiet = _quiet(examiners, manifest.front_end.sample_rate_hz)
+        if quiet is not None:
             clips = [clip for clip in tuned[0].clips if clip.label in manifest.labels]
             sampled = clips[:: max(1, -(-len(clips) // SAMPLED_CLIPS))]
             manifest = chosen_times(manifest, tuned[0].model, sampled, quiet)
@@ -178,8 +177,6 @@ def _readable(before: Manifest, manifest: Manifest, figures: dict[str, Any]) -> 
             f"  every fold judged by the others: calibration error {left_out['ece']:.3f}, right "
             f"{100 * left_out['right']:.1f} %, wrong {100 * left_out['wrong']:.1f} %"
         )
-    if manifest.provenance.background and figures["background_hours"]:
-        lines.append("  it learnt from background, too: if from this one, expect more false alarms elsewhere")
     if figures["wrong"] > budget["wrong"] or figures["alarms_per_hour"] > budget["alarms_per_hour"]:
         events = round(figures["alarms_per_hour"] * figures["background_hours"])
         lines.append(
@@ -228,13 +225,13 @@ def _copies(examiners: Sequence[Examiner], manifest: Manifest, folder: Path) -> 
             provenance=own.provenance,
         )
         replace_manifest(path, changed)
-        copies.append(Examiner(path, examiner.clips))
+        copies.append(dataclasses.replace(examiner, model=path))
     return copies
 
 
-def _quiet(background: Path, rate_hz: int) -> FloatArray | None:
+def _quiet(examiners: Sequence[Examiner], rate_hz: int) -> FloatArray | None:
     recordings = []
-    for item in read_background(background, "train"):
+    for item in dict.fromkeys(item for examiner in examiners for item in examiner.backgrounds):
         try:
             recordings.append(read_mono(item.path, rate_hz))
         except SourceError:

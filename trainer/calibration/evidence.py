@@ -23,7 +23,7 @@ from streamer.errors import SourceError
 from streamer.model import load_model
 from streamer.scorer import Scorer
 from streamer.types import Block, BoolArray, FloatArray
-from trainer.datasets import Background, Clip, read_background
+from trainer.datasets import Background, Clip
 from trainer.examples.spectrograms import read_mono
 from trainer.judging.clip_events import AROUND_S, surrounded
 
@@ -33,10 +33,11 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Examiner:
-    """A model, and the clips that it did not learn from."""
+    """A model, and the sounds that it did not learn from."""
 
     model: Path
     clips: tuple[Clip, ...]
+    backgrounds: tuple[Background, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,11 @@ class Evidence:
         return dataclasses.replace(self, clips=tuple(clip for clip in self.clips if clip.fold in folds))
 
 
-def gather(examiners: Sequence[Examiner], background: Path | None) -> Evidence:
+def gather(examiners: Sequence[Examiner]) -> Evidence:
     """Let models hear clips and background on all cores. Files that cannot be read are left out.
 
-    All models must have the labels and the hop of the first. Each hears all the background, the hours of
-    which count once for each.
-
-    Raises:
-        DatasetError: the background folder has another layout.
+    All models must have the labels and the hop of the first. The hours of a background count once for each
+    model that hears it.
     """
     first = load_model(examiners[0].model).manifest
     heard: list[HeardClip] = []
@@ -108,24 +106,22 @@ def gather(examiners: Sequence[Examiner], background: Path | None) -> Evidence:
         for examiner in examiners:
             known = [clip for clip in examiner.clips if clip.label in first.labels]
             chunks = [known[at : at + CHUNK] for at in range(0, len(known), CHUNK)]
-            work = partial(_hear_clips, model=examiner.model, background=background)
+            work = partial(_hear_clips, examiner=examiner)
             for part in pool.map(work, chunks, range(len(chunks))):
                 heard += part
-            if background:
-                recordings = list(read_background(background, "train"))
-                hear = partial(_hear_background, model=examiner.model)
-                backgrounds += [item for item in pool.map(hear, recordings) if item is not None]
+            hear = partial(_hear_background, model=examiner.model)
+            backgrounds += [item for item in pool.map(hear, examiner.backgrounds) if item is not None]
     window_s = first.front_end.samples_of(first.window_frames) / first.front_end.sample_rate_hz
-    lead_s = AROUND_S if background else 0.0
+    lead_s = AROUND_S if any(examiner.backgrounds for examiner in examiners) else 0.0
     return Evidence(first.labels, first.hop_s, window_s, lead_s, tuple(heard), tuple(backgrounds))
 
 
-def _hear_clips(clips: Sequence[Clip], chunk: int, model: Path, background: Path | None) -> list[HeardClip]:
-    classifier = Classifier(load_model(model))
+def _hear_clips(clips: Sequence[Clip], chunk: int, examiner: Examiner) -> list[HeardClip]:
+    classifier = Classifier(load_model(examiner.model))
     labels = classifier.model.labels
     rate_hz = classifier.model.manifest.front_end.sample_rate_hz
     recordings: list[tuple[Background, FloatArray]] = []
-    for item in read_background(background, "train") if background else ():
+    for item in examiner.backgrounds:
         with suppress(SourceError):
             recordings.append((item, read_mono(item.path, rate_hz)))
     random = np.random.default_rng((SEED, chunk))

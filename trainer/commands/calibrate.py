@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainer.commands.common import Subparsers, clips_of_folds, command, numbers, split_data
-from trainer.datasets import Clip, DatasetError, read_dataset
+from trainer.datasets import (
+    Background,
+    Clip,
+    DatasetError,
+    background_of_folds,
+    read_background,
+    read_dataset,
+)
 
 if TYPE_CHECKING:
     from streamer.manifest import Manifest
@@ -36,7 +43,10 @@ def add(commands: Subparsers) -> None:
         "learn from it, so that all training clips can be used",
     )
     parser.add_argument(
-        "--background", metavar="DIR", help="real background; its recordings of the split train"
+        "--background",
+        metavar="DIR",
+        help="real background, its recordings of the split train: of a model that learnt from background, "
+        "those of the folds that it did not learn from",
     )
     add_choices(parser)
     parser.add_argument("--out", metavar="FILE.tflite", help="where to write; by default the model itself")
@@ -118,12 +128,12 @@ def run(options: argparse.Namespace) -> int:
     refuse_unwritable(out)
     name, folder = split_data(options.data)
     clips = [clip for clip in read_dataset(name, folder) if clip.label in model.labels]
+    background = list(read_background(Path(options.background), "train")) if options.background else []
     if options.crossval:
-        examiners = _networks(Path(options.crossval), clips, model.manifest)
+        examiners = _networks(Path(options.crossval), clips, background, model.manifest)
     else:
-        examiners = [_itself(model.path, clips, model.manifest, options.folds, folder)]
-    background = Path(options.background) if options.background else None
-    found = calibrate(model.path, examiners, (name, folder), background, choices)
+        examiners = [_itself(model.path, clips, background, model.manifest, options.folds, folder)]
+    found = calibrate(model.path, examiners, (name, folder), choices)
     write_whole(out, add_manifest(model.content, found.manifest))
     print("\n".join(found.lines))
     print(f"written to {out}")
@@ -131,7 +141,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _itself(
-    path: Path, clips: Sequence[Clip], manifest: Manifest, folds: str | None, folder: Path
+    path: Path,
+    clips: Sequence[Clip],
+    background: Sequence[Background],
+    manifest: Manifest,
+    folds: str | None,
+    folder: Path,
 ) -> Examiner:
     """The model as the judge of folds that it did not learn from."""
     from trainer.calibration.evidence import Examiner
@@ -145,10 +160,28 @@ def _itself(
                 f"the model learnt from fold {fold}, about which it is far too sure; give other --folds, "
                 "or --crossval"
             )
-    return Examiner(path, tuple(clips_of_folds(list(clips), asked, folder)))
+    return Examiner(
+        path, tuple(clips_of_folds(list(clips), asked, folder)), _unheard(background, clips, manifest)
+    )
 
 
-def _networks(runs: Path, clips: Sequence[Clip], manifest: Manifest) -> list[Examiner]:
+def _unheard(
+    background: Sequence[Background], clips: Sequence[Clip], manifest: Manifest
+) -> tuple[Background, ...]:
+    """The background that a model did not learn from; all of it if there is none such."""
+    if not manifest.provenance.background:
+        return tuple(background)
+    folds = sorted({clip.fold for clip in clips})
+    held_out = [fold for fold in folds if fold not in manifest.provenance.train_folds]
+    found = background_of_folds(background, folds, held_out)
+    if background and not found:
+        print("all background was learnt from: expect more false alarms elsewhere than are told here")
+    return found or tuple(background)
+
+
+def _networks(
+    runs: Path, clips: Sequence[Clip], background: Sequence[Background], manifest: Manifest
+) -> list[Examiner]:
     """The networks of a cross-validation, each as the judge of its own fold."""
     from streamer.model import load_model
     from trainer.calibration.evidence import Examiner
@@ -162,7 +195,8 @@ def _networks(runs: Path, clips: Sequence[Clip], manifest: Manifest) -> list[Exa
             raise DatasetError(f"{path} is no network of the same recipe: labels or features differ")
         if fold in own.provenance.train_folds:
             raise DatasetError(f"{path} learnt from fold {fold} itself")
-        examiners.append(Examiner(path, tuple(clip for clip in clips if clip.fold == fold)))
+        own_clips = tuple(clip for clip in clips if clip.fold == fold)
+        examiners.append(Examiner(path, own_clips, _unheard(background, clips, own)))
     if not examiners:
         raise DatasetError(f"{runs} holds no cross-validation: expected fold-*/int8.tflite inside it")
     return examiners

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from trainer.datasets.background import Background, read_background
+from trainer.datasets.background import Background, background_of_folds, read_background
 from trainer.datasets.clip import Clip, DatasetError
 from trainer.datasets.esc50 import ESC10, ESC50
 from trainer.datasets.folder import read_folder
@@ -39,6 +39,7 @@ __all__ = [
     "Clip",
     "DatasetError",
     "Split",
+    "background_of_folds",
     "read_background",
     "read_dataset",
     "split",

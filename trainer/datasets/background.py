@@ -7,7 +7,7 @@ about those.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,3 +31,24 @@ def read_background(folder: Path, split: str) -> Iterator[Background]:
     for row in expected_rows(folder, "background"):
         if row["expected"] == "none" and row["split"] == split:
             yield Background(folder / row["file"], frozenset(row["also"].split()))
+
+
+def background_of_folds(
+    recordings: Iterable[Background], folds: Sequence[int], wanted: Sequence[int]
+) -> tuple[Background, ...]:
+    """The background that belongs to some folds.
+
+    Background belongs to folds as clips do, so that a network can be judged on some that it has not learnt
+    from. The recordings are dealt out in turn, the largest files first.
+
+    Args:
+        recordings: all of them.
+        folds: all folds of the dataset that it is used with.
+        wanted: some of these.
+    """
+    dealt = sorted(recordings, key=lambda item: (-_size(item.path), item.path.name))
+    return tuple(item for at, item in enumerate(dealt) if folds[at % len(folds)] in wanted)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0  # that it is missing is told where it is read

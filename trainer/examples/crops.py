@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
-from trainer.datasets import Clip, read_background
+from trainer.datasets import Background, Clip
 from trainer.examples.augment import ExampleMaker, active_frames, mask
 from trainer.examples.cache import ArrayCache
 from trainer.examples.inputs import Batch, Normalisation, features, measure, to_inputs
@@ -23,7 +22,7 @@ class Crops:
         recipe: Recipe,
         clips: Sequence[Clip],
         labels: tuple[str, ...],
-        background: Path | None,
+        backgrounds: Sequence[Background],
         cache: ArrayCache,
     ) -> None:
         self._recipe = recipe
@@ -33,16 +32,10 @@ class Crops:
         self.clips = tuple(clip for clip, sound in zip(clips, loaded, strict=True) if sound is not None)
         sounds = [sound for sound in loaded if sound is not None]
         unreadable = [clip.path for clip, sound in zip(clips, loaded, strict=True) if sound is None]
-        backgrounds = []
-        if background is not None:
-            quiet = list(read_background(background, "train"))
-            heard = spectrograms_of([item.path for item in quiet], spec, (1.0,), cache)
-            for item, sound in zip(quiet, heard, strict=True):
-                if sound is None:
-                    unreadable.append(item.path)
-                    continue
-                unknown = np.array([label in item.may_contain for label in labels], np.float32)
-                backgrounds.append((sound, unknown))
+        heard = spectrograms_of([item.path for item in backgrounds], spec, (1.0,), cache)
+        unreadable += [item.path for item, sound in zip(backgrounds, heard, strict=True) if sound is None]
+        known = [(item, sound) for item, sound in zip(backgrounds, heard, strict=True) if sound is not None]
+        self.backgrounds = tuple(item for item, _ in known)
         self.unreadable = tuple(unreadable)
         self.normalisation: Normalisation = measure(
             (
@@ -55,7 +48,10 @@ class Crops:
             sounds,
             [labels.index(clip.label) for clip in self.clips],
             len(labels),
-            backgrounds,
+            [
+                (sound, np.array([name in item.may_contain for name in labels], np.float32))
+                for item, sound in known
+            ],
             how,
             recipe.window_frames,
             spec.floor,

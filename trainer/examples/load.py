@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from trainer.datasets import Clip, read_dataset
+from trainer.datasets import Background, Clip, background_of_folds, read_background, read_dataset
 from trainer.datasets.licences import under_licences
 from trainer.datasets.split import split
 from trainer.examples.cache import ArrayCache
@@ -24,6 +24,9 @@ class Examples(Protocol):
     normalisation: Normalisation
     clips: tuple[Clip, ...]
     """Clips that are learnt from."""
+
+    backgrounds: tuple[Background, ...]
+    """Background that is learnt from."""
 
     unreadable: tuple[Path, ...]
     """Files that were left out because they cannot be read."""
@@ -67,6 +70,12 @@ class Material:
     dropped: int
     """Clips left out because their recording is also held out."""
 
+    background: tuple[Background, ...] = ()
+    """Background of the training folds."""
+
+    background_held_out: tuple[Background, ...] = ()
+    """That of the other folds."""
+
 
 def read_material(recipe: Recipe, sources: Sources) -> Material:
     """Read the lists of clips of a recipe; labels are those of its own dataset.
@@ -93,15 +102,25 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
         folds = ", ".join(map(str, recipe.data.train_folds))
         raise RecipeError(f"folds {folds} of {recipe.data.dataset} hold no clip of {missing[0]!r}")
     validation = tuple(clip for clip in own if clip.fold in recipe.data.validation_folds)
-    return Material(labels, train, validation, len(parted.dropped))
+    folds = sorted({clip.fold for clip in own})
+    held_out = [fold for fold in folds if fold not in recipe.data.train_folds]
+    recordings = list(read_background(sources.background, "train")) if sources.background else []
+    return Material(
+        labels,
+        train,
+        validation,
+        len(parted.dropped),
+        background_of_folds(recordings, folds, recipe.data.train_folds),
+        background_of_folds(recordings, folds, held_out),
+    )
 
 
 def load_examples(recipe: Recipe, material: Material, sources: Sources) -> Examples:
     """Compute the features of the training clips, or take them from the cache."""
     if recipe.examples == "segments":
         _tell_of_uneven_copies(recipe, material.labels)
-        return Segments(recipe, material.train, material.labels, sources.background, sources.cache)
-    return Crops(recipe, material.train, material.labels, sources.background, sources.cache)
+        return Segments(recipe, material.train, material.labels, material.background, sources.cache)
+    return Crops(recipe, material.train, material.labels, material.background, sources.cache)
 
 
 def _tell_of_uneven_copies(recipe: Recipe, labels: tuple[str, ...]) -> None:

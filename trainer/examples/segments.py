@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from streamer.errors import SourceError
 from streamer.frontend import MelStream
 from streamer.tables import to_table
 from streamer.types import FloatArray
-from trainer.datasets import Clip, read_background
+from trainer.datasets import Background, Clip
 from trainer.examples.cache import ArrayCache
 from trainer.examples.inputs import Batch, Normalisation, features, measure, to_inputs
 from trainer.examples.spectrograms import read_mono
@@ -82,7 +81,7 @@ def segment_starts(values: FloatArray, recipe: Recipe) -> list[int]:
 
 
 def clip_features(
-    clip: Clip, recipe: Recipe, changed: bool, background: Path | None, cache: ArrayCache
+    clip: Clip, recipe: Recipe, changed: bool, backgrounds: tuple[Background, ...], cache: ArrayCache
 ) -> list[FloatArray] | None:
     """Features of a clip and, if `changed`, of its copies; None when it cannot be read."""
     seed = recipe.schedule.seed
@@ -93,7 +92,7 @@ def clip_features(
         samples = read_mono(clip.path, rate_hz)
         heard = [samples]
         if copies:
-            under = background_samples(background, rate_hz) if wants_background else ()
+            under = background_samples(backgrounds, rate_hz) if wants_background else ()
             heard += copies_of(samples, rate_hz, clip.label, copies, seed, clip.path.stem, under)
         return {f"{at:04d}": feature_frames(item, recipe) for at, item in enumerate(heard)}
 
@@ -103,7 +102,7 @@ def clip_features(
         "peak_normalise": recipe.segments.peak_normalise,
         "window_frames": recipe.window_frames,
         "copies": [clip.label, clip.path.stem, seed, to_table(copies)] if copies else [],
-        "background": background_identity(background) if wants_background else [],
+        "background": background_identity(backgrounds) if wants_background else [],
     }
     try:
         arrays = cache.get(clip.path, what, compute)
@@ -113,19 +112,14 @@ def clip_features(
 
 
 @lru_cache(maxsize=1)
-def background_samples(folder: Path | None, rate_hz: int) -> tuple[FloatArray, ...]:
+def background_samples(backgrounds: tuple[Background, ...], rate_hz: int) -> tuple[FloatArray, ...]:
     """Background recordings that may lie under a copy."""
-    return tuple(read_mono(item.path, rate_hz) for item in read_background(folder, "train")) if folder else ()
+    return tuple(read_mono(item.path, rate_hz) for item in backgrounds)
 
 
-def background_identity(folder: Path | None) -> list[Any]:
+def background_identity(backgrounds: tuple[Background, ...]) -> list[Any]:
     """What copies with background depend on, for the cache."""
-    if folder is None:
-        return []
-    return [
-        (item.path.name, item.path.stat().st_size, item.path.stat().st_mtime_ns)
-        for item in read_background(folder, "train")
-    ]
+    return [(item.path.name, item.path.stat().st_size, item.path.stat().st_mtime_ns) for item in backgrounds]
 
 
 def features_of_clips(
@@ -133,10 +127,10 @@ def features_of_clips(
     recipe: Recipe,
     cache: ArrayCache,
     changed: bool = False,
-    background: Path | None = None,
+    backgrounds: tuple[Background, ...] = (),
 ) -> list[list[FloatArray] | None]:
     """`clip_features` of many clips, on all cores."""
-    work = partial(clip_features, recipe=recipe, changed=changed, background=background, cache=cache)
+    work = partial(clip_features, recipe=recipe, changed=changed, backgrounds=backgrounds, cache=cache)
     with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
         return list(pool.map(work, clips, chunksize=8))
 
@@ -166,12 +160,14 @@ class Segments:
         recipe: Recipe,
         clips: Sequence[Clip],
         labels: tuple[str, ...],
-        background: Path | None,
+        backgrounds: tuple[Background, ...],
         cache: ArrayCache,
     ) -> None:
         self._recipe = recipe
         self.labels = labels
-        loaded = features_of_clips(clips, recipe, cache, changed=True, background=background)
+        wants_background = any(copy.background_snr_db for copy in recipe.copies)
+        self.backgrounds = backgrounds if wants_background else ()
+        loaded = features_of_clips(clips, recipe, cache, changed=True, backgrounds=self.backgrounds)
         self.clips = tuple(clip for clip, item in zip(clips, loaded, strict=True) if item is not None)
         self.unreadable = tuple(clip.path for clip, item in zip(clips, loaded, strict=True) if item is None)
         truths = [labels.index(clip.label) for clip in self.clips]

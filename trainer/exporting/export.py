@@ -34,7 +34,7 @@ from streamer.native import quiet_native_code
 from streamer.tables import TableError, from_table
 from trainer.calibration.calibrate import SAMPLED_CLIPS, Choices, calibrate
 from trainer.calibration.evidence import Examiner
-from trainer.datasets import Clip, read_background
+from trainer.datasets import Background, Clip
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
 from trainer.examples.load import Examples, Sources, load_examples, read_material
@@ -245,17 +245,21 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
     examples = load_examples(recipe, material, sources)
     with tempfile.TemporaryDirectory() as folder:
         path, original = Path(folder) / "model.tflite", Path(folder) / "float32.tflite"
-        background = described_background(sources.background, recipe.front_end.sample_rate_hz)
+        background = described_background(examples.backgrounds, recipe.front_end.sample_rate_hz)
         export(trained, examples, path, ExportOptions(kind, background))
         manifest = load_model(path).manifest
         dataset = recipe.data.dataset
         validation = tuple(clip for clip in material.validation if clip.label in manifest.labels)
         if validation:
+            quiet = material.background_held_out or material.background
+            if not examples.backgrounds:
+                quiet = (*material.background, *material.background_held_out)
+            elif not material.background_held_out:
+                print("all background was learnt from: expect more false alarms elsewhere than are told here")
             found = calibrate(
                 path,
-                [Examiner(path, validation)],
+                [Examiner(path, validation, quiet)],
                 (dataset, sources.folder(dataset)),
-                sources.background,
                 choices,
             )
             print("\n".join(found.lines))
@@ -275,10 +279,10 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
     print(f"{out}: {size_kb:,.0f} kB, {manifest.provenance.parameters:,} parameters, {kind}")
 
 
-def described_background(folder: Path | None, rate_hz: int) -> str:
+def described_background(backgrounds: Sequence[Background], rate_hz: int) -> str:
     """Background that was trained with, in words for the manifest."""
     lengths_s = []
-    for item in read_background(folder, "train") if folder else ():
+    for item in backgrounds:
         with suppress(SourceError):
             lengths_s.append(len(read_mono(item.path, rate_hz)) / rate_hz)
     return f"{len(lengths_s)} recordings, {sum(lengths_s) / 60:.0f} minutes" if lengths_s else ""
