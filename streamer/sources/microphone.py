@@ -191,6 +191,7 @@ class MicrophoneOpener:
             return MicrophoneStream(process, device, channels_to_open(device, self._channel), self._ring_s)
         except BaseException:
             process.kill()
+            process.output.close()
             raise
         finally:
             self._opening = None

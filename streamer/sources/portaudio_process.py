@@ -7,10 +7,11 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from streamer.errors import HopelessError, SourceError
 from streamer.sources.portaudio import BLOCK, ENDED, OVERFLOW
@@ -51,17 +52,16 @@ class PortAudioProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self.kill()
-
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
+        self.output.close()
 
     @property
     def output(self) -> BinaryIO:
         """What it sends."""
-        assert self._process.stdout is not None
-        return self._process.stdout  # type: ignore[return-value]
+        return cast(BinaryIO, self._process.stdout)
+
+    @property
+    def _requests(self) -> BinaryIO:
+        return cast(BinaryIO, self._process.stdin)
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """Make a request and wait for the answer.
@@ -74,9 +74,8 @@ class PortAudioProcess:
         late.daemon = True
         late.start()
         try:
-            assert self._process.stdin is not None
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
             line = self.output.readline()
         except (OSError, ValueError):  # it has ended, or was killed
             line = b""
@@ -92,9 +91,11 @@ class PortAudioProcess:
         return answer
 
     def kill(self) -> None:
-        """End it and wait until it has ended."""
+        """End it and wait until it has ended. Whoever reads its output closes it."""
         self._process.kill()
         self._process.wait()
+        with suppress(OSError):
+            self._requests.close()
 
 
 @dataclass(frozen=True)
@@ -116,9 +117,10 @@ class Received:
 
 def received(output: BinaryIO) -> Iterator[Received]:
     """What is recorded, until the stream or the process ends."""
-    while len(header := output.read(BLOCK.size)) == BLOCK.size:
-        monotonic_s, latency_s, flags, size = BLOCK.unpack(header)
-        data = output.read(size)
-        if flags & ENDED or len(data) < size:
-            return
-        yield Received(monotonic_s, latency_s, bool(flags & OVERFLOW), data)
+    with output:
+        while len(header := output.read(BLOCK.size)) == BLOCK.size:
+            monotonic_s, latency_s, flags, size = BLOCK.unpack(header)
+            data = output.read(size)
+            if flags & ENDED or len(data) < size:
+                return
+            yield Received(monotonic_s, latency_s, bool(flags & OVERFLOW), data)
