@@ -22,7 +22,7 @@ from streamer.model import load_model
 from streamer.tables import TableError, from_table, to_table
 from trainer.datasets import read_dataset
 from trainer.examples.load import Sources, load_examples, read_material
-from trainer.exporting.export import ExportOptions, export, read_trained
+from trainer.exporting.export import ExportOptions, described_background, export, read_trained
 from trainer.judging.clips import evaluate
 from trainer.recipe import Recipe, RecipeError
 from trainer.training import progress
@@ -125,10 +125,11 @@ def run_fold(recipe: Recipe, fold: int, sources: Sources, out: Path) -> FoldResu
     for path in exam.unreadable:
         print(f"skipped, unreadable: {path}")
     whole = exam.score(trained.load())
+    background = described_background(examples.backgrounds, recipe.front_end.sample_rate_hz)
     scored = {}
     for kind in ("int8", "float32"):
         path = out / f"{kind}.tflite"
-        export(trained, examples, path, ExportOptions(kind))
+        export(trained, examples, path, ExportOptions(kind, background))
         scored[kind] = evaluate(load_model(path), clips)
     result = FoldResult(
         fold=fold,
