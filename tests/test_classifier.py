@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from streamer.classifier import Classifier
 from streamer.model import load_model
 from streamer.types import FloatArray
 
-MODEL = load_model()
+SHIPPED = load_model()
+# As the network gives them; what calibration does to probabilities is tested in test_calibration.py.
+MODEL = dataclasses.replace(SHIPPED, manifest=dataclasses.replace(SHIPPED.manifest, temperature=1.0))
 FRAMES = MODEL.manifest.window_frames
 BANDS = MODEL.manifest.front_end.mel_bands
 
