@@ -131,6 +131,7 @@ def test_the_window_is_left_as_it_is(classifier: Classifier) -> None:
 
 def test_normalisation_is_the_manifests(tmp_path: Path, classifier: Classifier) -> None:
     def shift(manifest: dict[str, Any]) -> None:
+        manifest["temperature"] = 1.0
         item = manifest["inputs"][0]
         item["mean"] = [2 * value + 30.0 for value in item["mean"]]
         item["std"] = [2 * value for value in item["std"]]
