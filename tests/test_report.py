@@ -563,9 +563,13 @@ def write_run(folder: Path, train: tuple[int, ...], fold: int | None, model: boo
     """What fit leaves, and of a fold what crossval adds; the network is the shipped one."""
     folder.mkdir(parents=True)
     shipped = sounds.shipped_model()
-    recipe = read_recipe(
-        "base", {"data.train_folds": list(train), "schedule.epochs": 3, "schedule.examples_per_epoch": 64}
-    )
+    changes = {
+        "options": read_recipe("esc50").options,
+        "data.train_folds": list(train),
+        "schedule.epochs": 3,
+        "schedule.examples_per_epoch": 64,
+    }
+    recipe = read_recipe("base", changes)
     bands = recipe.front_end.mel_bands
     table = {
         "recipe": to_table(recipe),
