@@ -20,6 +20,7 @@ import numpy as np
 
 from streamer.clock import SYSTEM_CLOCK, Clock
 from streamer.errors import HopelessError, SourceError
+from streamer.native import give_back_memory
 from streamer.sources.account import Account
 from streamer.sources.capture import Capture
 from streamer.sources.placement import BLOCK_S, StreamPlacer
@@ -286,6 +287,7 @@ class SupervisedSource:
             self._channel,
         )
         self._state.opened(now_s)
+        give_back_memory()
 
     @property
     def _away_s(self) -> float:
