@@ -24,6 +24,7 @@ from test_ledger import Heard, Notes
 from streamer.clock import ManualClock
 from streamer.errors import HopelessError, SourceError
 from streamer.ledger import LedgerStatus
+from streamer.monitor import resident_mb
 from streamer.sources.devices import InputDevice
 from streamer.sources.microphone import find_again
 from streamer.sources.state import (
@@ -500,3 +501,18 @@ def test_the_command_tells_what_happens(server: SoundServer, tmp_path: Path) -> 
     states = [entry["state"] for entry in entries if entry["kind"] == "state"]
     assert states[:4] == ["starting", "listening", "recovering", "listening"]
     assert states[-1] == "finished"
+
+
+def test_the_memory_that_is_shown_includes_the_process_of_portaudio() -> None:
+    def holding_mb() -> float:
+        with subprocess.Popen(["sleep", "60"]) as child:
+            try:
+                return resident_mb()
+            finally:
+                child.kill()
+
+    if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
+        pytest.skip("this kernel does not tell which processes a process has started")
+    alone = resident_mb()
+    assert alone > 10.0
+    assert 0.2 < holding_mb() - alone < 20.0

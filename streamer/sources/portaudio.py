@@ -1,4 +1,4 @@
-"""PortAudio, in a process of its own. This file is run, not imported.
+"""PortAudio, in a process of its own: what `streamer.sources.portaudio_process` runs.
 
 Sound systems hang, spin and leak when a server dies or a cable is pulled, and nothing inside a process can
 end a thread that is caught in them. A process can be ended, whatever it is doing.
@@ -129,10 +129,13 @@ def obey(requests: SimpleQueue[dict[str, Any]], output: BinaryIO) -> None:
         return
     while True:
         request = requests.get()
-        try:
-            if request["do"] == "list":
+        if request["do"] == "list":
+            try:
                 answer(output, **devices(sounddevice))
-                continue
+            except sounddevice.PortAudioError as error:
+                answer(output, error=f"the sound system does not tell its devices: {error}")
+            continue
+        try:
             recording = Recording(sounddevice, request)
         except (sounddevice.PortAudioError, ValueError) as error:
             answer(output, error=str(error))
