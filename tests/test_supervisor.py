@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -504,15 +505,15 @@ def test_the_command_tells_what_happens(server: SoundServer, tmp_path: Path) -> 
 
 
 def test_the_memory_that_is_shown_includes_the_process_of_portaudio() -> None:
-    def holding_mb() -> float:
-        with subprocess.Popen(["sleep", "60"]) as child:
-            try:
-                return resident_mb()
-            finally:
-                child.kill()
-
     if not Path(f"/proc/self/task/{os.getpid()}/children").exists():
         pytest.skip("this kernel does not tell which processes a process has started")
     alone = resident_mb()
     assert alone > 10.0
-    assert 0.2 < holding_mb() - alone < 20.0
+    hold = "held = b'x' * 50_000_000; print('holding', flush=True); input()"
+    command = [sys.executable, "-c", hold]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout
+        assert child.stdout.readline() == "holding\n"
+        together = resident_mb()
+        child.communicate("\n", timeout=20)
+    assert 45.0 < together - alone < 100.0
