@@ -15,6 +15,7 @@ from signals import blocks_of, chirp, noise, same_bits, silence, tone
 
 from streamer.errors import ModelError
 from streamer.frontend import FrontEnd, FrontEndSpec, features_of, mel_filterbank
+from streamer.frontend.fourier import ComplexArray, RealTransform, load_pocketfft
 from streamer.types import Block, FloatArray, Frames
 
 TOLERANCE_DB = 1e-3
@@ -348,3 +349,30 @@ def test_who_waits_gets_nothing_before_the_buffer_is_full() -> None:
     samples = noise(0.4, spec.sample_rate_hz)
     assert len(front_end.push(Block(0, samples), wait=True).values) == 0
     assert len(front_end.flush().values) == len(features_of(samples, spec).values)
+
+
+def test_scipys_transform_is_used_where_scipy_has_it() -> None:
+    assert load_pocketfft() is not None
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 7])
+def test_a_spectrum_is_the_same_in_every_batch_and_with_numpy(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.random.default_rng(3).standard_normal((count, 512)).astype(np.float32)
+
+    def spectra(transform: RealTransform, rows: FloatArray) -> ComplexArray:
+        transform.frames[: len(rows)] = rows
+        return transform(len(rows)).copy()
+
+    fast = RealTransform(8, 512)
+    together = spectra(fast, frames)
+    alone = np.concatenate([spectra(fast, row[np.newaxis]) for row in frames])
+    assert together.tobytes() == alone.tobytes()
+    monkeypatch.setattr("streamer.frontend.fourier.load_pocketfft", lambda: None)
+    np.testing.assert_allclose(spectra(RealTransform(8, 512), frames), together, rtol=1e-4, atol=1e-4)
+
+
+def test_a_range_narrower_than_a_bin_is_silent() -> None:
+    spec = FrontEndSpec(fft_samples=64, hop_samples=32, mel_bands=2, fmin_hz=400.0, fmax_hz=420.0)
+    assert features_of(noise(0.1, 22_050), spec).silent.all()

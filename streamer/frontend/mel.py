@@ -8,12 +8,15 @@ depends on the size of the batch.)
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from streamer.frontend.fourier import RealTransform
 from streamer.frontend.spec import FrontEndSpec
+from streamer.mend import mended
 from streamer.types import FloatArray
 
 FRAMES_AT_ONCE = 32
@@ -71,37 +74,57 @@ def hann_window(samples: int) -> FloatArray:
     return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class BandTables:
+    """Which bins each band sums, with which weights: all bands one after the other."""
+
+    bins: NDArray[np.intp]
+    """Shape (entries,)."""
+
+    weights: FloatArray
+    """Shape (entries,)."""
+
+    starts: NDArray[np.intp]
+    """First entry of each band, shape (mel_bands,)."""
+
+
+@lru_cache(maxsize=8)
+def band_tables(spec: FrontEndSpec) -> BandTables:
+    """The tables of a front end; kept, since making them costs as much as two seconds of sound."""
+    weights = mel_filterbank(spec)
+    # A band narrower than a bin has no bin of its own: it keeps the nearest, with weight 0.
+    bins = [np.flatnonzero(row) if row.any() else np.array([0]) for row in weights]
+    return BandTables(
+        np.concatenate(bins),
+        np.concatenate([row[at] for row, at in zip(weights, bins, strict=True)]).astype(np.float32),
+        np.cumsum([0] + [len(at) for at in bins[:-1]]),
+    )
+
+
 class MelStream:
     """Turns chunks of samples into frames of mel power."""
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
         self._hann = hann_window(spec.fft_samples)
-        weights = mel_filterbank(spec)
-        # A band narrower than a bin has no bin of its own: it keeps the nearest, with weight 0.
-        bins = [np.flatnonzero(row) if row.any() else np.array([0]) for row in weights]
-        self._bins = np.concatenate(bins)
-        self._weights = np.concatenate([row[at] for row, at in zip(weights, bins, strict=True)]).astype(
-            np.float32
-        )
-        self._band_starts = np.cumsum([0] + [len(at) for at in bins[:-1]])
+        self._bands = band_tables(spec)
+        self._transform = RealTransform(FRAMES_AT_ONCE, spec.fft_samples)
         self._buffer = np.zeros(spec.fft_samples + (FRAMES_AT_ONCE - 1) * spec.hop_samples, dtype=np.float32)
         # Every frame that the buffer can hold, as a view: shape (FRAMES_AT_ONCE, fft_samples).
         self._frames = np.lib.stride_tricks.sliding_window_view(self._buffer, spec.fft_samples)[
             :: spec.hop_samples
         ]
         # Large results in memory of their own: fresh pages cost more than the arithmetic.
-        bins_at_all = spec.fft_samples // 2 + 1
-        self._windowed = np.empty((FRAMES_AT_ONCE, spec.fft_samples), np.float32)
-        # numpy's stub allows only complex128 here.
-        self._spectrum: Any = np.empty((FRAMES_AT_ONCE, bins_at_all), np.complex64)
-        self._power = np.empty((2, FRAMES_AT_ONCE, bins_at_all), np.float32)
-        self._weighted = np.empty((FRAMES_AT_ONCE, len(self._bins)), np.float32)
-        self._held = 0
+        self._power = np.empty((2, FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.float32)
+        self._weighted = np.empty((FRAMES_AT_ONCE, len(self._bands.bins)), np.float32)
+        self._nothing = np.empty((0, spec.mel_bands), np.float32)
+        self._held = self._checked = 0
+        self.broken_samples = 0
+        """Samples so far that could not be sound and were taken as zero."""
 
     def reset(self) -> None:
         """Forget the samples held for the next frame, as after a gap."""
-        self._held = 0
+        self._held = self._checked = 0
 
     def push(self, samples: FloatArray, wait: bool = False) -> FloatArray:
         """Take the next samples, shape (n,), n from 0 up; give the frames that they complete.
@@ -126,25 +149,31 @@ class MelStream:
                 break
         if len(done) == 1:
             return done[0]
-        return np.concatenate([np.empty((0, self.spec.mel_bands), np.float32), *done])
+        return np.concatenate(done) if done else self._nothing
 
     def _consume(self) -> FloatArray:
         """Compute every complete frame in the buffer and keep the rest of the samples."""
+        fresh = self._buffer[self._checked : self._held]
+        sound, broken = mended(fresh)
+        if broken:
+            fresh[:] = sound
+            self.broken_samples += broken
         count = (self._held - self.spec.fft_samples) // self.spec.hop_samples + 1
         power = self._mel_power(self._frames[:count])
         used = count * self.spec.hop_samples
         left = self._held - used
         self._buffer[:left] = self._buffer[used : self._held].copy()
-        self._held = left
+        self._held = self._checked = left
         return power
 
     def _mel_power(self, frames: FloatArray) -> FloatArray:
         count = len(frames)
-        windowed = np.multiply(frames, self._hann, out=self._windowed[:count])
-        spectrum = np.fft.rfft(windowed, out=self._spectrum[:count])
+        np.multiply(frames, self._hann, out=self._transform.frames[:count])
+        spectrum = self._transform(count)
         power = np.square(spectrum.real, out=self._power[0, :count])
         power += np.square(spectrum.imag, out=self._power[1, :count])
-        weighted = power.take(self._bins, axis=1, out=self._weighted[:count], mode="clip")
-        weighted *= self._weights
-        summed: FloatArray = np.add.reduceat(weighted, self._band_starts, axis=1)
+        bands = self._bands
+        weighted = power.take(bands.bins, axis=1, out=self._weighted[:count], mode="clip")
+        weighted *= bands.weights
+        summed: FloatArray = np.add.reduceat(weighted, bands.starts, axis=1)
         return summed

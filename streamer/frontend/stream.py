@@ -7,7 +7,6 @@ import numpy as np
 from streamer.frontend.features import FeatureStream
 from streamer.frontend.mel import MelStream
 from streamer.frontend.spec import FrontEndSpec
-from streamer.mend import mended
 from streamer.types import Block, BoolArray, FloatArray, Frames
 
 
@@ -16,14 +15,17 @@ class FrontEnd:
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
-        self.broken_samples = 0
-        """Samples so far that could not be sound and were taken as zero."""
         self._mel = MelStream(spec)
         self._features = FeatureStream(spec)
         self._no_values = np.empty((0, spec.frame_columns), np.float32)
         self._silent = self._no_flags = np.empty(0, np.bool_)
         self._next_frame_sample = 0
         self._next_sample: int | None = None
+
+    @property
+    def broken_samples(self) -> int:
+        """Samples so far that could not be sound and were taken as zero."""
+        return self._mel.broken_samples
 
     def push(self, block: Block, wait: bool = False) -> Frames:
         """Take the next block; give the frames that it completes.
@@ -37,9 +39,7 @@ class FrontEnd:
             self.reset()
             self._next_frame_sample = block.start_sample
         self._next_sample = block.end_sample
-        samples, broken = mended(block.samples)
-        self.broken_samples += broken
-        return self._advance(self._mel.push(samples, wait))
+        return self._advance(self._mel.push(block.samples, wait))
 
     def _advance(self, power: FloatArray) -> Frames:
         if len(power) == 0:
