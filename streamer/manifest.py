@@ -81,6 +81,9 @@ class Provenance:
     train_folds: tuple[int, ...] = ()
     validation_folds: tuple[int, ...] = ()
     background: str = ""
+    teachers: tuple[str, ...] = ()
+    """Recipes of the networks whose answers were learnt as well as the labels."""
+
     seed: int = 0
     epochs: int = 0
     parameters: int = 0

@@ -122,12 +122,10 @@ def before_epoch(monkeypatch: pytest.MonkeyPatch, wanted: int, act: Callable[[],
     """Do something when so many epochs are over."""
     train = trainer.training.fit.train_epoch
 
-    def watched(
-        network: Any, examples: Examples, epoch: int, progress: Progress, validation: Exam | None
-    ) -> EpochResult:
+    def watched(network: Any, examples: Examples, epoch: int, progress: Progress, *rest: Any) -> EpochResult:
         if epoch == wanted:
             act()
-        return train(network, examples, epoch, progress, validation)
+        return train(network, examples, epoch, progress, *rest)
 
     monkeypatch.setattr(trainer.training.fit, "train_epoch", watched)
 

@@ -104,6 +104,10 @@ class Schedule:
     single_epochs: int = 0
     """With mixes: so many of the epochs, the first ones, learn from single sounds."""
 
+    teacher_share: float = 0.0
+    """Share of a teacher's answers in what is learnt, the rest are the labels (see
+    `trainer.training.teacher`); above 0 a teacher must be named."""
+
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """``mixed_bfloat16`` multiplies in 16 bits and keeps weights in 32."""
 
@@ -116,6 +120,8 @@ class Schedule:
             raise ModelError("schedule: epochs must be at least 1")
         if not self.learning_rate > 0:
             raise ModelError("schedule: learning_rate must be above 0")
+        if not 0 <= self.teacher_share <= 0.5:
+            raise ModelError("schedule: teacher_share must lie between 0 and 0.5")
         if not 0 <= self.single_epochs <= self.epochs:
             raise ModelError("schedule: single_epochs must lie between 0 and epochs")
 

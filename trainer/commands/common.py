@@ -79,6 +79,23 @@ def sources_of(options: argparse.Namespace) -> Sources:
     )
 
 
+def add_teacher(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the option that names teachers."""
+    parser.add_argument(
+        "--teacher",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help=f"{what}, whose answers are learnt as well as the recipe's schedule.teacher_share says; "
+        "give it again for several",
+    )
+
+
+def teachers_of(options: argparse.Namespace) -> tuple[Path, ...]:
+    """Folders of the teachers that were named."""
+    return tuple(Path(folder) for folder in options.teacher)
+
+
 def recipe_of(options: argparse.Namespace) -> Recipe:
     """The recipe with the changes that were asked for.
 

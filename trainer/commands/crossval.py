@@ -11,11 +11,13 @@ from trainer.commands.common import (
     Subparsers,
     add_recipe,
     add_sources,
+    add_teacher,
     clips_of_folds,
     command,
     numbers,
     recipe_of,
     sources_of,
+    teachers_of,
 )
 
 
@@ -26,6 +28,7 @@ def add(commands: Subparsers) -> None:
     )
     add_recipe(parser)
     add_sources(parser)
+    add_teacher(parser, "another cross-validation over the same folds")
     parser.add_argument("--folds", required=True, metavar="N,N", help="folds, each of them the test once")
     parser.add_argument("--test", metavar="N,N", help="test on these folds only")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="folds at the same time (default 1)")
@@ -50,6 +53,6 @@ def run(options: argparse.Namespace) -> int:
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
     with local_processes(options.jobs) as executor:
-        result = crossval(recipe, folds, sources, out, executor, test)
+        result = crossval(recipe, folds, sources, out, executor, test, teachers_of(options))
     print(json.dumps(to_table(result)) if options.json else readable(result))
     return 0

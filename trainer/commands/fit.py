@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from trainer.commands.common import Subparsers, add_recipe, add_sources, command, recipe_of, sources_of
+from trainer.commands.common import (
+    Subparsers,
+    add_recipe,
+    add_sources,
+    add_teacher,
+    command,
+    recipe_of,
+    sources_of,
+    teachers_of,
+)
 
 
 def add(commands: Subparsers) -> None:
@@ -13,6 +22,7 @@ def add(commands: Subparsers) -> None:
     parser = command(commands, "fit", "train the network of a recipe within its fixed budget")
     add_recipe(parser)
     add_sources(parser)
+    add_teacher(parser, "a finished run")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; resumed if it exists")
     parser.set_defaults(run=run)
 
@@ -22,5 +32,5 @@ def run(options: argparse.Namespace) -> int:
     from trainer.training.fit import fit
 
     recipe = recipe_of(options)
-    fit(recipe, sources_of(options), Path(options.out))
+    fit(recipe, sources_of(options), Path(options.out), teachers_of(options))
     return 0

@@ -59,6 +59,7 @@ class TrainedNetwork:
     labels: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    teachers: tuple[str, ...] = ()
 
     def load(self) -> Any:
         """The Keras network in float32, whatever precision it was trained with.
@@ -111,6 +112,7 @@ def read_trained(folder: Path) -> TrainedNetwork:
             tuple(table["labels"]),
             tuple(table["mean"]),
             tuple(table["std"]),
+            tuple(table.get("teachers", ())),
         )
     except (OSError, ValueError, KeyError, TypeError, TableError, ModelError) as error:
         raise ExportError(f"{notes} is damaged ({error}); train again") from error
@@ -153,6 +155,7 @@ def export(
             train_folds=recipe.data.train_folds,
             validation_folds=recipe.data.validation_folds,
             background=options.background,
+            teachers=trained.teachers,
             seed=recipe.schedule.seed,
             epochs=recipe.schedule.epochs,
             parameters=parameters,

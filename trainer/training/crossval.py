@@ -104,7 +104,9 @@ def without_fold(recipe: Recipe, fold: int, folds: Sequence[int]) -> Recipe:
     return dataclasses.replace(recipe, data=data)
 
 
-def run_fold(recipe: Recipe, fold: int, sources: Sources, out: Path) -> FoldResult:
+def run_fold(
+    recipe: Recipe, fold: int, sources: Sources, out: Path, teachers: Sequence[Path] = ()
+) -> FoldResult:
     """Train, export and score one fold; what is already there is not done again."""
     # TensorFlow warns that several networks are scored in one process.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
@@ -115,7 +117,7 @@ def run_fold(recipe: Recipe, fold: int, sources: Sources, out: Path) -> FoldResu
     except (FileNotFoundError, TableError, ValueError):
         pass  # it is not there, damaged, or of an older version: scoring again takes no training
     if not (out / "network.keras").is_file():
-        fit(recipe, sources, out)
+        fit(recipe, sources, out, teachers)
     trained = read_trained(out)
     material = read_material(recipe, sources)
     examples = load_examples(recipe, material, sources)
@@ -177,6 +179,7 @@ def crossval(
     out: Path,
     executor: Executor,
     test: Sequence[int] = (),
+    teachers: Sequence[Path] = (),
 ) -> CrossValidation:
     """Train and score a recipe on every fold.
 
@@ -185,11 +188,20 @@ def crossval(
         out: gets a folder for every fold; finished folds are not repeated.
         executor: where the folds run, anything with the interface of `concurrent.futures`.
         test: the folds to test on, when not all of them.
+        teachers: folders of other cross-validations; each fold is taught by their networks that were kept
+            from it as well.
     """
     tested = tuple(test) or tuple(folds)
     recipes = [without_fold(recipe, fold, folds) for fold in tested]
     running = [
-        executor.submit(run_fold, item, fold, sources, out / f"fold-{fold}")
+        executor.submit(
+            run_fold,
+            item,
+            fold,
+            sources,
+            out / f"fold-{fold}",
+            [folder / f"fold-{fold}" for folder in teachers],
+        )
         for item, fold in zip(recipes, tested, strict=True)
     ]
     try:

@@ -7,7 +7,7 @@ import io
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Queue
@@ -26,6 +26,7 @@ from trainer.training.losses import loss_of, top_is_there
 from trainer.training.optimizers import build_optimizer, rate_after
 from trainer.training.progress import EpochResult, Progress
 from trainer.training.protocol import Exam
+from trainer.training.teacher import Teachers
 
 CURVE = ("epoch", "loss", "accuracy", "validation_accuracy", "rate", "seconds", "data_rate", "network_rate")
 
@@ -77,18 +78,28 @@ def precision(policy: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def fit(recipe: Recipe, sources: Sources, out: Path) -> None:
+def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = ()) -> None:
     """Train and leave ``network.keras``, ``training.json`` and ``curve.csv`` in `out`.
 
     A run that was stopped continues from its last checkpoint when it is started again with the same
     recipe and folder; one that is finished is left alone.
 
+    Args:
+        teachers: finished runs whose answers are learnt as well, as far as the recipe says.
+
     Raises:
-        RecipeError: the folder holds a run of another recipe, or the recipe does not fit the data.
+        RecipeError: the folder holds a run of another recipe, the recipe does not fit the data, or a
+            teacher does not fit the recipe.
         DatasetError: a folder is not the dataset, or no clip of a class can be read.
         NetworkError: there is no such network.
         OSError: the folder cannot be written to.
     """
+    if bool(teachers) != (recipe.schedule.teacher_share > 0):
+        raise RecipeError(
+            "a teacher without schedule.teacher_share above 0 teaches nothing"
+            if teachers
+            else "schedule.teacher_share is above 0: name a finished run with --teacher"
+        )
     out.mkdir(parents=True, exist_ok=True)
     refuse_another_recipe(out, recipe)
     if (out / "network.keras").is_file():
@@ -112,6 +123,7 @@ def fit(recipe: Recipe, sources: Sources, out: Path) -> None:
         import keras  # not before the data is known to be there, and read by forked processes
 
     plan = recipe.schedule
+    taught_by = Teachers(teachers, recipe, examples) if teachers else None
     keras.utils.set_random_seed(plan.seed)
     with precision(plan.precision):
         network = build_network(
@@ -133,7 +145,7 @@ def fit(recipe: Recipe, sources: Sources, out: Path) -> None:
     first = checkpoints.restore(network)
     if first:
         print(f"continued after epoch {first}", flush=True)
-    write_training(out, recipe, examples)
+    write_training(out, recipe, examples, taught_by.names if taught_by else ())
     # What a stopped run noted after its last checkpoint is dropped.
     curve = [row for row in read_curve(out / "curve.csv") if int(row["epoch"]) <= first]
     scores = [float(row["validation_accuracy"]) for row in curve if row["validation_accuracy"]]
@@ -142,7 +154,7 @@ def fit(recipe: Recipe, sources: Sources, out: Path) -> None:
             if plan.rate == "plateau":
                 rate = float(network.optimizer.learning_rate)
                 network.optimizer.learning_rate = rate_after(rate, scores)
-            result = train_epoch(network, examples, epoch, progress, validation)
+            result = train_epoch(network, examples, epoch, progress, validation, taught_by)
             if result.validation_accuracy is not None:
                 scores.append(result.validation_accuracy)
             progress.epoch(result)
@@ -155,7 +167,12 @@ def fit(recipe: Recipe, sources: Sources, out: Path) -> None:
 
 
 def train_epoch(
-    network: Any, examples: Examples, epoch: int, progress: Progress, validation: Exam | None
+    network: Any,
+    examples: Examples,
+    epoch: int,
+    progress: Progress,
+    validation: Exam | None,
+    teachers: Teachers | None = None,
 ) -> EpochResult:
     """Learn from every batch of an epoch once."""
     began = time.perf_counter()
@@ -163,6 +180,8 @@ def train_epoch(
     learnt = 0
     loss = right = 0.0
     for inputs, targets in prepared:
+        if teachers:
+            targets = teachers.soften(inputs, targets)
         network.reset_metrics()  # older versions of Keras go on averaging
         of_batch = network.train_on_batch(for_keras(inputs), targets)
         loss += float(of_batch[0]) * len(targets)
@@ -200,13 +219,14 @@ def refuse_another_recipe(out: Path, recipe: Recipe) -> None:
         raise RecipeError(f"{out} holds a run of another recipe; choose another --out or remove it")
 
 
-def write_training(out: Path, recipe: Recipe, examples: Examples) -> None:
-    """Note what the export must know: the recipe, the labels and the normalisation."""
+def write_training(out: Path, recipe: Recipe, examples: Examples, teachers: Sequence[str]) -> None:
+    """Note what the export must know: the recipe, the labels, the normalisation and the teachers."""
     table = {
         "recipe": to_table(recipe),
         "labels": list(examples.labels),
         "mean": [round(float(v), 4) for v in examples.normalisation.mean],
         "std": [round(float(v), 4) for v in examples.normalisation.std],
+        "teachers": list(teachers),
         "clips": len(examples.clips),
         "skipped": len(examples.unreadable),
     }

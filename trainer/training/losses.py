@@ -21,8 +21,11 @@ def loss_of(outputs: str) -> Any:
 
 
 def top_is_there(targets: Any, probabilities: Any) -> Any:
-    """1 where the most probable sound is one of those that are there, else 0."""
+    """1 where the most probable sound is one of those that are there, else 0.
+
+    A sound is there where its target is at least 0.5, which a teacher's answer never changes.
+    """
     from keras import ops
 
     top = ops.one_hot(ops.argmax(probabilities, axis=-1), probabilities.shape[-1])
-    return ops.cast(ops.sum(top * ops.cast(targets > 0.0, top.dtype), axis=-1) > 0, "float32")
+    return ops.cast(ops.sum(top * ops.cast(targets >= 0.5, top.dtype), axis=-1) > 0, "float32")
