@@ -124,6 +124,18 @@ def test_the_temperature_of_a_network_that_is_too_sure_is_found() -> None:
     assert clip_calibration_error(clips, fitted.calibration) == pytest.approx(fitted.error_after)
 
 
+def test_the_offset_of_a_network_that_is_not_sure_enough_is_found() -> None:
+    clips = []
+    for item in too_sure(3_000, 4, 1.0):
+        logits = np.log(item.alone / (1 - item.alone)) - np.float32(0.9)
+        clips.append(dataclasses.replace(item, alone=sigmoid(logits)))
+    fitted = fit_calibration(clips, 4, "offset")
+    assert fitted.temperature == 1.0
+    assert len(set(fitted.offsets)) == 1
+    assert fitted.offsets[0] == pytest.approx(0.9, abs=0.15)
+    assert fitted.error_after < 0.04 < fitted.error_before
+
+
 def test_an_offset_is_found_for_the_class_that_needs_one() -> None:
     # Twice as often right as it says: only sounds of class 0.
     clips = []

@@ -29,6 +29,7 @@ from toys import (
 
 from streamer.types import FloatArray
 from trainer.datasets import Clip, DatasetError, read_dataset
+from trainer.examples.augment import crop_starts
 from trainer.examples.cache import ArrayCache
 from trainer.examples.inputs import Batch
 from trainer.examples.load import Examples, Material, Sources, load_examples, read_material
@@ -423,3 +424,12 @@ def test_only_clips_under_the_wanted_licences_are_learnt_from(
     (data / "meta" / "credits.csv").unlink()
     with pytest.raises(DatasetError, match=r"expected meta/credits\.csv inside it"):
         read_material(wanted, own)
+
+
+@pytest.mark.parametrize("overhang", [5, 9])
+def test_crops_hang_over_as_far_as_they_are_told_while_they_hold_enough(overhang: int) -> None:
+    active = np.ones(30, bool)
+    starts = crop_starts(active, 10, 2, overhang)
+    # Two of ten frames must be sound, so a crop begins eight frames before it at most.
+    assert (starts.min(), starts.max()) == (-min(overhang, 8), 30 - 10 + min(overhang, 8))
+    assert len(crop_starts(np.zeros(30, bool), 10, 2, overhang)) == 0

@@ -13,7 +13,7 @@ from streamer.types import FloatArray
 from trainer.calibration.evidence import HeardClip
 from trainer.judging.clips import calibration_error
 
-Method = Literal["temperature", "per-class", "none"]
+Method = Literal["temperature", "offset", "per-class", "none"]
 
 CLOSEST = 1 / 512
 """Half a step of an 8-bit output."""
@@ -44,11 +44,13 @@ class Fitted:
 
 
 def fit_calibration(clips: Sequence[HeardClip], labels: int, method: Method) -> Fitted:
-    """The temperature, and offsets if asked for, with the lowest cross-entropy.
+    """The temperature or offset, or both, with the lowest cross-entropy.
 
     The unit is the clip, as in the calibration error: its probabilities are means over its windows. The
     temperature makes the probability of what a clip is taken for mean how often that is right, over all
-    clips; the offset of a class does so over the clips that are taken for it.
+    clips; so does ``offset``, one for all classes, which helps a network that is not sure enough although
+    it is often quite sure (means over windows are never extreme); ``per-class`` is the temperature and an
+    offset of each class, found on the clips that are taken for it.
     """
     from scipy.optimize import minimize_scalar
 
@@ -68,13 +70,19 @@ def fit_calibration(clips: Sequence[HeardClip], labels: int, method: Method) -> 
         clipped: FloatArray = np.clip(np.add.reduceat(windows, starts) / counts, 1e-7, 1 - 1e-7)
         return clipped
 
-    def loss_of_decisions(logarithm: float) -> float:
-        found = means(float(np.exp(logarithm)), nothing)
+    def loss_of_decisions(temperature: float, offset: float = 0.0) -> float:
+        found = means(temperature, (offset,) * labels)
         right = found.argmax(axis=1) == truth.argmax(axis=1)
         return -float(np.log(np.where(right, found.max(axis=1), 1 - found.max(axis=1))).sum())
 
+    if method == "offset":
+        common = min(OFFSETS.tolist(), key=lambda offset: loss_of_decisions(1.0, offset))
+        offsets = (float(common),) * labels
+        return Fitted(1.0, offsets, before, clip_calibration_error(heard, Calibration(1.0, offsets, CLOSEST)))
     low, high = np.log(BOUNDS)
-    best = minimize_scalar(loss_of_decisions, bounds=(low, high), method="bounded").x
+    best = minimize_scalar(
+        lambda logarithm: loss_of_decisions(float(np.exp(logarithm))), bounds=(low, high), method="bounded"
+    ).x
     temperature, offsets = round(float(np.exp(best)), 3), nothing
     if method == "per-class":
         taken_for = means(temperature, nothing).argmax(axis=1)

@@ -71,9 +71,10 @@ def add_choices(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--method",
-        choices=("temperature", "per-class", "none"),
+        choices=("temperature", "offset", "per-class", "none"),
         default="temperature",
-        help="how probabilities are corrected: one temperature (default), also an offset of each class, none",
+        help="how probabilities are corrected: one temperature (default), one offset, a temperature and an "
+        "offset of each class, none",
     )
     parser.add_argument(
         "--smoothing",

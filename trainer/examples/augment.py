@@ -22,6 +22,10 @@ class Augmentation:
     speeds: tuple[float, ...] = (0.8, 0.9, 1.0, 1.1, 1.25)
     """Resampling stretch: playing speeds, drawn evenly (Tokozume et al., EnvNet-v2, 2018)."""
 
+    overhang: float = 0.5
+    """A crop may begin before its sound or end after it by this share of its length. The more, the more often
+    only a part of the window is filled, as when a sound has just begun."""
+
     mix_probability: float = 0.7
     """Share of examples that hold two sounds (between-class mixing, Tokozume et al., 2018)."""
 
@@ -64,20 +68,20 @@ def active_frames(power: FloatArray, floor: float) -> BoolArray:
     return active
 
 
-def crop_starts(active: np.ndarray, frames: int, least_active: int) -> np.ndarray:
+def crop_starts(active: np.ndarray, frames: int, least_active: int, overhang: int) -> np.ndarray:
     """Starts of the crops that hold enough of the sound.
 
-    A crop may begin before the recording and end after it, by half its length at most. It is
+    A crop may begin before the recording and end after it, by `overhang` frames at most. It is
     eligible when it holds `least_active` active frames, or nearly all that the recording has.
     """
-    half = frames // 2
-    padded = np.concatenate([np.zeros(half, bool), active, np.zeros(half, bool)])
+    around = np.zeros(overhang, bool)
+    padded = np.concatenate([around, active, around])
     if len(padded) < frames:
         padded = np.concatenate([padded, np.zeros(frames - len(padded), bool)])
     total = np.concatenate([[0], np.cumsum(padded)])
     inside = total[frames:] - total[:-frames]
     needed = min(least_active, 0.8 * inside.max())
-    return np.flatnonzero(inside >= max(1.0, needed)) - half
+    return np.flatnonzero(inside >= max(1.0, needed)) - overhang
 
 
 def cut(power: FloatArray, start: int, frames: int) -> FloatArray:
@@ -125,7 +129,9 @@ class ExampleMaker:
         least = int(0.4 * frames_per_s)
         self._starts = [
             {
-                speed: crop_starts(active_frames(power, floor), frames, least)
+                speed: crop_starts(
+                    active_frames(power, floor), frames, least, int(augmentation.overhang * frames)
+                )
                 for speed, power in sound.by_speed.items()
             }
             for sound in spectrograms
