@@ -1,0 +1,77 @@
+"""Every model that is shipped: small, in 8 bits, described, and exact in any chunking."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ai_edge_litert.interpreter import Interpreter
+from signals import blocks_of, scene
+
+from streamer import listen
+from streamer.classifier import Classifier
+from streamer.model import DEFAULT_MODEL, load_model, shipped_models
+from streamer.scorer import Scorer
+from streamer.sources.samples import SamplesSource
+from streamer.types import Block
+
+MOST_BYTES = {"esc50": 1_000_000, "esc50-tiny": 100_000, "multibranch": 2_000_000, "urban": 1_000_000}
+"""What each model may take, with its manifest."""
+
+MODELS = shipped_models()
+CREDITS = Path(__file__).resolve().parent.parent / "exported" / "CREDITS.md"
+each = pytest.mark.parametrize("path", MODELS, ids=[path.stem for path in MODELS])
+
+
+def test_all_models_are_there() -> None:
+    assert [path.stem for path in MODELS] == sorted(MOST_BYTES)
+    assert DEFAULT_MODEL in MOST_BYTES
+
+
+@each
+def test_it_is_small_and_in_eight_bits(path: Path) -> None:
+    assert path.stat().st_size <= MOST_BYTES[path.stem]
+    interpreter = Interpreter(str(path), num_threads=1)
+    for tensor in (*interpreter.get_input_details(), *interpreter.get_output_details()):
+        assert tensor["dtype"].__name__ == "int8"
+    # Only what is as short as a list of shapes stays as it is.
+    large = [t for t in interpreter.get_tensor_details() if t["shape"].size and t["shape"].prod() > 64]
+    assert {t["dtype"].__name__ for t in large} <= {"int8", "int32"}
+
+
+@each
+def test_it_says_where_it_comes_from(path: Path) -> None:
+    manifest = load_model(path).manifest
+    assert manifest.name == path.stem
+    provenance = manifest.provenance
+    assert provenance.recipe == path.stem
+    assert provenance.licence
+    assert provenance.background
+    assert provenance.train_folds
+    assert not provenance.validation_folds
+    assert manifest.measured["calibration"]["clips"] > 1_000
+    assert f"## {path.stem}" in CREDITS.read_text(encoding="utf-8")
+
+
+@each
+def test_it_says_the_same_in_any_chunking(path: Path) -> None:
+    model = load_model(path)
+    signal = scene(model.manifest.front_end.sample_rate_hz)
+
+    def said(sizes: list[int] | None) -> list[bytes | None]:
+        scorer = Scorer(Classifier(model))
+        blocks = blocks_of(signal, sizes) if sizes else [Block(0, signal)]
+        scores = [score for block in blocks for score in scorer.push(block)[1]] + scorer.finish()[1]
+        return [None if s.probabilities is None else s.probabilities.tobytes() for s in scores]
+
+    whole = said(None)
+    assert sum(item is not None for item in whole) > 5
+    assert said([37]) == said([2_205]) == whole
+
+
+@each
+def test_it_hears_something_and_only_what_it_knows(path: Path) -> None:
+    model = load_model(path)
+    rate_hz = model.manifest.front_end.sample_rate_hz
+    source = SamplesSource(scene(rate_hz), rate_hz)
+    assert {event.label for event in listen(source, model)} <= set(model.labels)
