@@ -12,6 +12,7 @@ import pytest
 from toys import training_is_possible
 
 from trainer.networks import NETWORKS, InputShape, NetworkError, build_network
+from trainer.networks.residual import POOLINGS, pooled
 from trainer.recipe import RECIPES, read_recipe
 from trainer.training.checkpoint import Checkpoints, save
 
@@ -231,6 +232,18 @@ def test_another_number_of_inputs_is_refused(small: Small) -> None:
 def test_widths_that_are_no_numbers_of_channels_are_refused(widths: list[Any]) -> None:
     with pytest.raises(NetworkError, match=r"options\.widths: .* as in \[12, 24, 48\]"):
         build_network("residual", (InputShape(32, 12),), 3, "sigmoid", {"widths": widths})
+
+
+def test_scores_are_pooled_over_frequency_and_then_over_time() -> None:
+    # Two moments, two bands, one label: 1 and 3 first, 5 and 11 then.
+    scores = np.array([[[[1.0], [3.0]], [[5.0], [11.0]]]], np.float32)
+    pooled_as = {name: float(np.asarray(pooled(scores, name))[0, 0]) for name in POOLINGS}
+    assert pooled_as == {"mean": 5.0, "max": 8.0, "mean-max": 6.5}
+
+
+def test_an_unknown_pooling_is_refused() -> None:
+    with pytest.raises(NetworkError, match=r"options\.pooling: 'least' is not one of mean, mean-max, max"):
+        build_network("residual", MEL, 3, "sigmoid", {"pooling": "least"})
 
 
 @pytest.mark.parametrize("name", ["residual", "multibranch"])

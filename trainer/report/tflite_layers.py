@@ -19,6 +19,7 @@ KINDS = {
     "MAX_POOL_2D": "max pooling",
     "AVERAGE_POOL_2D": "mean pooling",
     "MEAN": "global mean",
+    "REDUCE_MAX": "global maximum",
     "ADD": "add",
     "MUL": "multiply",
     "CONCATENATION": "concatenate",
