@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.calibration import Calibration
 from streamer.errors import ModelError
@@ -46,12 +47,36 @@ class _Tensor:
 
 @dataclass(frozen=True)
 class _Feed:
-    """How an input tensor is filled: stored = round(feature * factor + offset), clipped."""
+    """How an input tensor is filled: stored = round(feature * factor + offset), clipped.
+
+    All in memory that is kept: making it anew for every window would cost as much as the arithmetic.
+    """
 
     tensor: _Tensor
     columns: tuple[slice, ...]
     factor: tuple[FloatArray, ...]
     offset: tuple[FloatArray, ...]
+    parts: tuple[FloatArray, ...]
+    """Where each feature is normalised: views of `values`."""
+
+    values: FloatArray
+    stored: NDArray[Any]
+    """What the tensor is set to."""
+
+    def fill(self, window: FloatArray) -> NDArray[Any]:
+        """What the tensor holds for a window of features, shape (frames, columns)."""
+        for part, columns, factor, offset in zip(
+            self.parts, self.columns, self.factor, self.offset, strict=True
+        ):
+            np.multiply(window[:, columns], factor, out=part)
+            np.add(part, offset, out=part)
+        if self.tensor.quantised:
+            limits = np.iinfo(self.tensor.dtype)
+            np.rint(self.values, out=self.values)
+            np.maximum(self.values, np.float32(limits.min), out=self.values)
+            np.minimum(self.values, np.float32(limits.max), out=self.values)
+        np.copyto(self.stored, self.values.reshape(self.stored.shape), casting="unsafe")
+        return self.stored
 
 
 class Classifier:
@@ -98,6 +123,10 @@ class Classifier:
             if rule.on >= most:
                 self._refuse(f"class {rule.label!r} can never fire: {rule.on} is out of its reach")
         self._feeds = [self._feed(tensors[item.tensor], item) for item in manifest.inputs]
+        self._every_label = np.arange(len(manifest.labels))
+        # An output of 8 bits has 256 values: what they mean is looked up, not computed for every window.
+        eight_bits = self._output.quantised and np.dtype(self._output.dtype).itemsize == 1
+        self._meaning = self._meaning_of_levels(len(manifest.labels)) if eight_bits else None
 
     def _refuse(self, problem: str) -> None:
         raise ModelError(f"the manifest of {self.model.path} does not fit its network: {problem}")
@@ -119,28 +148,38 @@ class Classifier:
         factor = 1.0 / (np.array(item.std) * scale)
         offset = tensor.zero_point - np.array(item.mean) * factor
         ends = np.cumsum(widths)[:-1]
+        values = np.empty((frames, widths[0], len(widths)), np.float32)
         return _Feed(
             tensor,
             tuple(spec.columns(name) for name in item.features),
             tuple(part.astype(np.float32) for part in np.split(factor, ends)),
             tuple(part.astype(np.float32) for part in np.split(offset, ends)),
+            tuple(values[..., at] for at in range(len(widths))),
+            values,
+            np.empty(tensor.shape, tensor.dtype),
         )
+
+    def _calibrated(self, probabilities: FloatArray) -> FloatArray:
+        return self._calibration(np.clip(probabilities, 0.0, 1.0))
+
+    def _meaning_of_levels(self, labels: int) -> FloatArray:
+        """What each level of an 8-bit output means for each label, shape (levels, labels)."""
+        tensor, limits = self._output, np.iinfo(self._output.dtype)
+        levels = np.arange(limits.min, limits.max + 1, dtype=np.float32)[:, np.newaxis]
+        said = (levels - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
+        return self._calibrated(np.repeat(said, labels, axis=1))
 
     def classify(self, values: FloatArray) -> FloatArray:
         """Calibrated probabilities, shape (labels,), of a window of features, shape (frames, columns)."""
         for feed in self._feeds:
-            parts = [
-                values[:, columns] * factor + offset
-                for columns, factor, offset in zip(feed.columns, feed.factor, feed.offset, strict=True)
-            ]
-            stored = parts[0] if len(parts) == 1 else np.stack(parts, axis=-1)
-            if feed.tensor.quantised:
-                limits = np.iinfo(feed.tensor.dtype)
-                stored = np.clip(np.rint(stored), limits.min, limits.max)
-            shaped = stored.astype(feed.tensor.dtype).reshape(feed.tensor.shape)
-            self._interpreter.set_tensor(feed.tensor.index, shaped)
+            self._interpreter.set_tensor(feed.tensor.index, feed.fill(values))
         self._interpreter.invoke()
-        out = self._interpreter.get_tensor(self._output.index)[0].astype(np.float32)
-        if self._output.quantised:
-            out = (out - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
-        return self._calibration(np.clip(out, 0.0, 1.0))
+        said = self._interpreter.get_tensor(self._output.index)[0]
+        if self._meaning is None:
+            values = said.astype(np.float32)
+            if self._output.quantised:
+                values = (values - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
+            return self._calibrated(values)
+        level = said.astype(np.intp) - np.iinfo(said.dtype).min
+        meant: FloatArray = self._meaning[level, self._every_label]
+        return meant

@@ -23,7 +23,7 @@ from streamer.settings import EventSettings, SourceSettings
 from streamer.smoothing import Smoother
 from streamer.sources import Report, Source, no_report, open_source
 from streamer.tracker import SHORTEST_S, OpenSound, Tracker, TrackerTimes
-from streamer.types import Block, Event, Scores, Sound
+from streamer.types import Block, Event, FloatArray, Scores, Sound
 
 STALL_S = 2.0
 """A live source that gives nothing for so long has stalled: what was going on is over."""
@@ -66,6 +66,7 @@ class Listener:
             EdgeFinder(manifest.front_end),
         )
         self._reported = np.array([not settings.labels or x in settings.labels for x in model.labels])
+        self._hides = not self._reported.all()
         self._nothing = np.zeros(len(model.labels), np.float32)
         self._pacer = Pacer()
         self._monitor = monitor
@@ -145,11 +146,14 @@ class Listener:
                 self._heard_until = item.window.audible_end
             raw = self._nothing if item.probabilities is None else item.probabilities
             smoothed = self._smoother.push(raw, item.window.end_sample / self._rate_hz)
-            heard = np.where(self._reported, smoothed, 0.0)
-            done.extend(self._tracker.push(item.window, np.where(self._reported, raw, 0.0), heard))
+            done.extend(self._tracker.push(item.window, self._shown(raw), self._shown(smoothed)))
             if self._monitor:
                 self._monitor.scored(raw, smoothed, self._tracker.open_sounds)
         return done
+
+    def _shown(self, probabilities: FloatArray) -> FloatArray:
+        """The probabilities, 0 for labels that shall not be reported."""
+        return np.where(self._reported, probabilities, 0.0) if self._hides else probabilities
 
 
 def rules_in_force(model: Model, settings: EventSettings) -> tuple[ClassRule, ...]:
