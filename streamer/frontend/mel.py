@@ -75,30 +75,37 @@ def hann_window(samples: int) -> FloatArray:
 
 
 @dataclass(frozen=True)
-class BandTables:
-    """Which bins each band sums, with which weights: all bands one after the other."""
+class BandRun:
+    """Every second band: they share no bin, so one run over the bins sums all of them.
 
-    bins: NDArray[np.intp]
-    """Shape (entries,)."""
+    Neighbouring bands do share bins; two runs, one for the even and one for the odd bands, need no gathering.
+    """
 
     weights: FloatArray
-    """Shape (entries,)."""
+    """Of each bin, shape (bins,)."""
 
     starts: NDArray[np.intp]
-    """First entry of each band, shape (mel_bands,)."""
+    """First bin of each band, shape (bands,)."""
+
+    empty: NDArray[np.intp]
+    """Bands without a bin, narrower than one: their sum is 0."""
 
 
 @lru_cache(maxsize=8)
-def band_tables(spec: FrontEndSpec) -> BandTables:
-    """The tables of a front end; kept, since making them costs as much as two seconds of sound."""
-    weights = mel_filterbank(spec)
-    # A band narrower than a bin has no bin of its own: it keeps the nearest, with weight 0.
-    bins = [np.flatnonzero(row) if row.any() else np.array([0]) for row in weights]
-    return BandTables(
-        np.concatenate(bins),
-        np.concatenate([row[at] for row, at in zip(weights, bins, strict=True)]).astype(np.float32),
-        np.cumsum([0] + [len(at) for at in bins[:-1]]),
-    )
+def band_runs(spec: FrontEndSpec) -> tuple[BandRun, BandRun]:
+    """The even and the odd bands; kept, since making them costs as much as two seconds of sound."""
+    weights = mel_filterbank(spec).astype(np.float32)
+
+    def run(rows: FloatArray) -> BandRun:
+        starts, free = [], 0
+        for row in rows:
+            own = np.flatnonzero(row)
+            starts.append(int(own[0]) if len(own) else free)
+            free = int(own[-1]) + 1 if len(own) else free
+        empty = np.flatnonzero(~rows.any(axis=1))
+        return BandRun(rows.sum(axis=0), np.array(starts, np.intp), empty)
+
+    return run(weights[0::2]), run(weights[1::2])
 
 
 class MelStream:
@@ -107,7 +114,7 @@ class MelStream:
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
         self._hann = hann_window(spec.fft_samples)
-        self._bands = band_tables(spec)
+        self._bands = band_runs(spec)
         self._transform = RealTransform(FRAMES_AT_ONCE, spec.fft_samples)
         self._buffer = np.zeros(spec.fft_samples + (FRAMES_AT_ONCE - 1) * spec.hop_samples, dtype=np.float32)
         # Every frame that the buffer can hold, as a view: shape (FRAMES_AT_ONCE, fft_samples).
@@ -116,7 +123,7 @@ class MelStream:
         ]
         # Large results in memory of their own: fresh pages cost more than the arithmetic.
         self._power = np.empty((2, FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.float32)
-        self._weighted = np.empty((FRAMES_AT_ONCE, len(self._bands.bins)), np.float32)
+        self._weighted = np.empty((FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.float32)
         self._nothing = np.empty((0, spec.mel_bands), np.float32)
         self._held = self._checked = 0
         self.broken_samples = 0
@@ -136,6 +143,11 @@ class MelStream:
         Returns:
             Mel power, shape (frames, mel_bands).
         """
+        end = self._held + len(samples)
+        if wait and end < len(self._buffer):
+            self._buffer[self._held : end] = samples
+            self._held = end
+            return self._nothing
         done: list[FloatArray] = []
         while True:
             room = len(self._buffer) - self._held
@@ -172,8 +184,18 @@ class MelStream:
         spectrum = self._transform(count)
         power = np.square(spectrum.real, out=self._power[0, :count])
         power += np.square(spectrum.imag, out=self._power[1, :count])
-        bands = self._bands
-        weighted = power.take(bands.bins, axis=1, out=self._weighted[:count], mode="clip")
-        weighted *= bands.weights
-        summed: FloatArray = np.add.reduceat(weighted, bands.starts, axis=1)
-        return summed
+        return self._sums(power)
+
+    def _sums(self, power: FloatArray) -> FloatArray:
+        """Mel power, shape (frames, mel_bands), of power of shape (frames, bins)."""
+        sums = np.empty((len(power), self.spec.mel_bands), np.float32)
+        weighted = self._weighted[: len(power)]
+        for first, run in enumerate(self._bands):
+            if len(run.starts) == 0:
+                continue
+            np.multiply(power, run.weights, out=weighted)
+            every_second = sums[:, first::2]
+            np.add.reduceat(weighted, run.starts, axis=1, out=every_second)
+            if len(run.empty):
+                every_second[:, run.empty] = 0.0
+        return sums
