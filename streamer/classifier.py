@@ -44,6 +44,14 @@ class _Tensor:
     def quantised(self) -> bool:
         return bool(np.issubdtype(self.dtype, np.integer))
 
+    @property
+    def limits(self) -> tuple[np.float32, np.float32] | None:
+        """The least and the largest number that it can store; None for floats."""
+        if not self.quantised:
+            return None
+        limits = np.iinfo(self.dtype)
+        return np.float32(limits.min), np.float32(limits.max)
+
 
 @dataclass(frozen=True)
 class _Feed:
@@ -63,6 +71,9 @@ class _Feed:
     stored: NDArray[Any]
     """What the tensor is set to."""
 
+    limits: tuple[np.float32, np.float32] | None
+    """Of the tensor."""
+
     def fill(self, window: FloatArray) -> NDArray[Any]:
         """What the tensor holds for a window of features, shape (frames, columns)."""
         for part, columns, factor, offset in zip(
@@ -70,11 +81,11 @@ class _Feed:
         ):
             np.multiply(window[:, columns], factor, out=part)
             np.add(part, offset, out=part)
-        if self.tensor.quantised:
-            limits = np.iinfo(self.tensor.dtype)
+        if self.limits is not None:
+            least, most = self.limits
             np.rint(self.values, out=self.values)
-            np.maximum(self.values, np.float32(limits.min), out=self.values)
-            np.minimum(self.values, np.float32(limits.max), out=self.values)
+            np.maximum(self.values, least, out=self.values)
+            np.minimum(self.values, most, out=self.values)
         np.copyto(self.stored, self.values.reshape(self.stored.shape), casting="unsafe")
         return self.stored
 
@@ -157,15 +168,19 @@ class Classifier:
             tuple(values[..., at] for at in range(len(widths))),
             values,
             np.empty(tensor.shape, tensor.dtype),
+            tensor.limits,
         )
 
     def _calibrated(self, probabilities: FloatArray) -> FloatArray:
         return self._calibration(np.clip(probabilities, 0.0, 1.0))
 
     def _meaning_of_levels(self, labels: int) -> FloatArray:
-        """What each level of an 8-bit output means for each label, shape (levels, labels)."""
-        tensor, limits = self._output, np.iinfo(self._output.dtype)
-        levels = np.arange(limits.min, limits.max + 1, dtype=np.float32)[:, np.newaxis]
+        """What each level of an 8-bit output means for each label, shape (levels, labels).
+
+        Level n is in row n, so that a negative one counts from the end, as an index does.
+        """
+        tensor = self._output
+        levels = np.arange(256, dtype=np.uint8).view(tensor.dtype)[:, np.newaxis].astype(np.float32)
         said = (levels - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
         return self._calibrated(np.repeat(said, labels, axis=1))
 
@@ -180,6 +195,5 @@ class Classifier:
             if self._output.quantised:
                 values = (values - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
             return self._calibrated(values)
-        level = said.astype(np.intp) - np.iinfo(said.dtype).min
-        meant: FloatArray = self._meaning[level, self._every_label]
+        meant: FloatArray = self._meaning[said, self._every_label]
         return meant
