@@ -132,8 +132,9 @@ def test_the_offset_of_a_network_that_is_not_sure_enough_is_found() -> None:
     fitted = fit_calibration(clips, 4, "offset")
     assert fitted.temperature == 1.0
     assert len(set(fitted.offsets)) == 1
-    assert fitted.offsets[0] == pytest.approx(0.9, abs=0.15)
-    assert fitted.error_after < 0.04 < fitted.error_before
+    # As far as needed and no further: the whole of what is missing would be 0.9.
+    assert 0.5 < fitted.offsets[0] < 0.9
+    assert fitted.error_after < 0.07 < fitted.error_before
 
 
 def test_an_offset_is_found_for_the_class_that_needs_one() -> None:

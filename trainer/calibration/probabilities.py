@@ -21,6 +21,9 @@ CLOSEST = 1 / 512
 OFFSETS = np.round(np.arange(-3.0, 3.01, 0.1), 1)
 """Offsets that are tried."""
 
+WITHIN = 0.05
+"""An offset goes no further: it makes single windows surer than they should be, and their votes blunter."""
+
 COMMON_CLIPS = 10
 """A class follows all others as much as so many clips of its own."""
 
@@ -44,13 +47,14 @@ class Fitted:
 
 
 def fit_calibration(clips: Sequence[HeardClip], labels: int, method: Method) -> Fitted:
-    """The temperature or offset, or both, with the lowest cross-entropy.
+    """The temperature with the lowest cross-entropy, or offsets, or both.
 
     The unit is the clip, as in the calibration error: its probabilities are means over its windows. The
     temperature makes the probability of what a clip is taken for mean how often that is right, over all
-    clips; so does ``offset``, one for all classes, which helps a network that is not sure enough although
-    it is often quite sure (means over windows are never extreme); ``per-class`` is the temperature and an
-    offset of each class, found on the clips that are taken for it.
+    clips; ``offset``, the smallest one for all classes that brings their mean within `WITHIN` of the share
+    that is right, helps a network that is not sure enough about clips (means over windows are never
+    extreme); ``per-class`` is the temperature and an offset of each class, found on the clips that are
+    taken for it.
     """
     from scipy.optimize import minimize_scalar
 
@@ -70,19 +74,22 @@ def fit_calibration(clips: Sequence[HeardClip], labels: int, method: Method) -> 
         clipped: FloatArray = np.clip(np.add.reduceat(windows, starts) / counts, 1e-7, 1 - 1e-7)
         return clipped
 
-    def loss_of_decisions(temperature: float, offset: float = 0.0) -> float:
-        found = means(temperature, (offset,) * labels)
+    def too_sure(offset: float) -> float:
+        found = means(1.0, (offset,) * labels)
+        return float(found.max(axis=1).mean() - (found.argmax(axis=1) == truth.argmax(axis=1)).mean())
+
+    def loss_of_decisions(logarithm: float) -> float:
+        found = means(float(np.exp(logarithm)), nothing)
         right = found.argmax(axis=1) == truth.argmax(axis=1)
         return -float(np.log(np.where(right, found.max(axis=1), 1 - found.max(axis=1))).sum())
 
     if method == "offset":
-        common = min(OFFSETS.tolist(), key=lambda offset: loss_of_decisions(1.0, offset))
-        offsets = (float(common),) * labels
+        nearest = sorted(OFFSETS.tolist(), key=abs)
+        enough = (offset for offset in nearest if abs(too_sure(offset)) <= WITHIN)
+        offsets = (next(enough, min(nearest, key=lambda offset: abs(too_sure(offset)))),) * labels
         return Fitted(1.0, offsets, before, clip_calibration_error(heard, Calibration(1.0, offsets, CLOSEST)))
     low, high = np.log(BOUNDS)
-    best = minimize_scalar(
-        lambda logarithm: loss_of_decisions(float(np.exp(logarithm))), bounds=(low, high), method="bounded"
-    ).x
+    best = minimize_scalar(loss_of_decisions, bounds=(low, high), method="bounded").x
     temperature, offsets = round(float(np.exp(best)), 3), nothing
     if method == "per-class":
         taken_for = means(temperature, nothing).argmax(axis=1)
