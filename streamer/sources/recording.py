@@ -9,6 +9,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from streamer.errors import SourceError
 from streamer.mend import mended
 from streamer.native import quiet_native_code
@@ -17,8 +19,12 @@ from streamer.sources.resample import StreamResampler
 from streamer.sources.source import SourceHealth
 from streamer.types import Block
 
-BLOCK_S = 0.5
-"""Length of a block read at full speed: long enough to be cheap, short enough to stop at once."""
+READ_S = 0.5
+"""Read at once at full speed. If the decoder fails, so much at most is lost before the damage."""
+
+BLOCK_S = 2.0
+"""Length of a block at full speed: long enough to be cheap (one of `READ_S` costs a tenth more in the end),
+short enough to stop at once."""
 
 REALTIME_BLOCK_S = 0.1
 
@@ -45,6 +51,28 @@ def forward_reader() -> type[Any]:
             return False
 
     return ForwardReader
+
+
+def joined(blocks: Iterator[Block], samples: int) -> Iterator[Block]:
+    """Consecutive blocks joined until they hold so many samples; what was read before damage comes first."""
+    held: list[Block] = []
+
+    def whole() -> Block:
+        block = Block(held[0].start_sample, np.concatenate([part.samples for part in held]))
+        held.clear()
+        return block
+
+    try:
+        for block in blocks:
+            held.append(block)
+            if block.end_sample - held[0].start_sample >= samples:
+                yield whole()
+    except SourceError:
+        if held:
+            yield whole()
+        raise
+    if held:
+        yield whole()
 
 
 class RecordingSource:
@@ -117,11 +145,15 @@ class RecordingSource:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the whole file; see `Source.blocks`."""
+        return self._read() if self._realtime else joined(self._read(), round(BLOCK_S * self._rate_hz))
+
+    def _read(self) -> Iterator[Block]:
+        """The whole file as it is read, a little at a time."""
         import soundfile
 
         file_rate_hz = self._file.samplerate
         resampler = StreamResampler(file_rate_hz, self._rate_hz)
-        size = max(1, round((REALTIME_BLOCK_S if self._realtime else BLOCK_S) * file_rate_hz))
+        size = max(1, round((REALTIME_BLOCK_S if self._realtime else READ_S) * file_rate_hz))
         began = time.monotonic()
         position = 0
         while position < self._file.frames:
