@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from signals import blocks_of, scene
+from toys import training_is_possible
 
 from streamer import listen
 from streamer.classifier import Classifier
@@ -19,7 +22,8 @@ MOST_BYTES = {"esc50": 1_000_000, "esc50-tiny": 100_000, "multibranch": 2_000_00
 """What each model may take, with its manifest."""
 
 MODELS = shipped_models()
-CREDITS = Path(__file__).resolve().parent.parent / "exported" / "CREDITS.md"
+ROOT = Path(__file__).resolve().parent.parent
+CREDITS = ROOT / "exported" / "CREDITS.md"
 each = pytest.mark.parametrize("path", MODELS, ids=[path.stem for path in MODELS])
 
 
@@ -75,3 +79,12 @@ def test_it_hears_something_and_only_what_it_knows(path: Path) -> None:
     rate_hz = model.manifest.front_end.sample_rate_hz
     source = SamplesSource(scene(rate_hz), rate_hz)
     assert {event.label for event in listen(source, model)} <= set(model.labels)
+
+
+def test_the_credits_name_every_clip_that_was_learnt_from(esc_data: Path) -> None:
+    training_is_possible()
+    command = [sys.executable, "scripts/write-credits", "esc50", "--esc50", str(esc_data / "esc50")]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout == (ROOT / "exported" / "credits.csv").read_text(encoding="utf-8")
+    assert len(ran.stdout.splitlines()) > 1_000
