@@ -107,7 +107,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     _esc50("multibranch-slim", "multibranch-slim", 5, copies=ONE_COPY, schedule__batch=64),
     _esc50("base", "base", 5, schedule__examples_per_epoch=7200),
     _esc10("multibranch", "multibranch-full", 4, copies=[], schedule__batch=64),
-    _urban("multibranch", "multibranch-full", 2, copies=[], schedule__batch=64),
+    _urban("multibranch", "multibranch-full", 1, copies=[], schedule__batch=64),
     _esc10("piczak-short", "piczak-short", 6, schedule__batch=200, schedule__learning_rate=0.01),
     _urban("piczak-short", "piczak-short", 10, schedule__batch=200, schedule__learning_rate=0.01, copies=[]),
     # The published budget, with a mean and deviation for each feature and a lower floor.
