@@ -46,10 +46,11 @@ def car_horn(t: Wave) -> Wave:
 
 
 def siren(t: Wave) -> Wave:
-    """A wail that rises and falls every three seconds and comes nearer."""
-    pitch_hz = 900 + 500 * np.sin(2 * np.pi * t / 3)
+    """A wail that rises slowly and falls faster, every three seconds, and comes nearer."""
+    place = (t / 3) % 1
+    pitch_hz = 600 + 800 * np.where(place < 0.6, place / 0.6, (1 - place) / 0.4)
     phase = 2 * np.pi * np.cumsum(pitch_hz) * (t[1] - t[0])
-    wail: Wave = np.sum([np.sin(n * phase) / n**1.2 for n in range(1, 6)], axis=0)
+    wail: Wave = np.sum([np.sin(n * phase) / n**1.5 for n in range(1, 6)], axis=0)
     return wail * np.linspace(0.3, 1.0, len(t))
 
 

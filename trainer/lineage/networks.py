@@ -13,6 +13,7 @@ from typing import Any
 
 from trainer.recipe import read_recipe
 from trainer.training.crossval import FIGURES, CrossValidation
+from trainer.words import count
 
 ESC10_FOLDS = (1, 2, 3, 5)
 URBAN_FOLDS = (1, 2, 3)
@@ -46,7 +47,7 @@ class Experiment:
         recipe = read_recipe(self.recipe, self.all_changes)
         examples = round(fmean(result.values("examples_per_epoch")))
         parts = [
-            f"{self.epochs} epochs of {examples:,} {recipe.examples}",
+            f"{count(self.epochs, 'epoch')} of {examples:,} {recipe.examples}",
             f"batch {recipe.schedule.batch}",
         ]
         if recipe.examples == "segments":
