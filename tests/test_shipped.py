@@ -28,7 +28,7 @@ each = pytest.mark.parametrize("path", MODELS, ids=[path.stem for path in MODELS
 
 
 def test_all_models_are_there() -> None:
-    assert [path.stem for path in MODELS] == sorted(MOST_BYTES)
+    assert sorted(path.stem for path in MODELS) == sorted(MOST_BYTES)
     assert DEFAULT_MODEL in MOST_BYTES
 
 
@@ -53,7 +53,7 @@ def test_it_says_where_it_comes_from(path: Path) -> None:
     assert provenance.background
     assert provenance.train_folds
     assert not provenance.validation_folds
-    assert manifest.measured["calibration"]["clips"] > 1_000
+    assert manifest.measured["calibration"]["clips"] >= 400
     assert f"## {path.stem}" in CREDITS.read_text(encoding="utf-8")
 
 
