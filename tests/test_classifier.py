@@ -18,7 +18,16 @@ from streamer.types import FloatArray
 
 SHIPPED = load_model()
 # As the network gives them; what calibration does to probabilities is tested in test_calibration.py.
-MODEL = dataclasses.replace(SHIPPED, manifest=dataclasses.replace(SHIPPED.manifest, temperature=1.0))
+MODEL = dataclasses.replace(
+    SHIPPED,
+    manifest=dataclasses.replace(
+        SHIPPED.manifest,
+        temperature=1.0,
+        classes=tuple(
+            dataclasses.replace(rule, offset=0.0, on=0.5, off=0.3) for rule in SHIPPED.manifest.classes
+        ),
+    ),
+)
 FRAMES = MODEL.manifest.window_frames
 BANDS = MODEL.manifest.front_end.mel_bands
 
@@ -132,6 +141,8 @@ def test_the_window_is_left_as_it_is(classifier: Classifier) -> None:
 def test_normalisation_is_the_manifests(tmp_path: Path, classifier: Classifier) -> None:
     def shift(manifest: dict[str, Any]) -> None:
         manifest["temperature"] = 1.0
+        for rule in manifest["classes"]:
+            rule |= {"offset": 0.0, "on": 0.5, "off": 0.3}
         item = manifest["inputs"][0]
         item["mean"] = [2 * value + 30.0 for value in item["mean"]]
         item["std"] = [2 * value for value in item["std"]]

@@ -25,7 +25,7 @@ from streamer.types import Block, Event, FloatArray, Frames, Scores, Sound
 SHIPPED = load_model()
 RATE_HZ = SHIPPED.manifest.front_end.sample_rate_hz
 SIGNAL = scene(RATE_HZ)
-SETTINGS = EventSettings(threshold=0.05, hop_s=0.3, hangover_s=0.3, max_duration_s=2.0)
+SETTINGS = EventSettings(threshold=0.03, hop_s=0.3, hangover_s=0.3, max_duration_s=2.0)
 """A low threshold and short pieces: the more events there are, the more can differ."""
 
 
