@@ -44,7 +44,7 @@ class FrontEnd:
     def _advance(self, power: FloatArray) -> Frames:
         if len(power) == 0:
             return Frames(self._next_frame_sample, self._no_values, self._no_flags)
-        silent: BoolArray = np.maximum.reduce(power, axis=1) <= self.spec.floor
+        silent: BoolArray = np.logical_and.reduce(power <= self.spec.floor, axis=1)
         self._silent = np.concatenate([self._silent, silent]) if len(self._silent) else silent
         return self._give(self._features.push(power))
 
