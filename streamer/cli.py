@@ -161,8 +161,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 def guarded(work: Callable[[], int], debug: bool) -> int:
     """Do the work; what goes wrong becomes one line on standard error and status 1."""
+    status = 0
     try:
-        return work()
+        status = work()
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` and `grep -q` do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status
     except EscListenError as error:
         if debug:
             raise

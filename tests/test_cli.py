@@ -613,3 +613,14 @@ def test_names_outside_of_ascii(tmp_path: Path, encoding: str) -> None:
     assert json.loads(done.out)["source"] == "Möwe 日本.wav"
     (row,) = rows_of(tmp_path / "esc-events.csv")
     assert row["source"] == "Möwe 日本.wav"
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+    command = [str(COMMAND), "--list-models"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+        assert listing.stdout
+        assert listing.stderr
+        listing.stdout.close()  # as `head` and `grep -q` do
+        said = listing.stderr.read()
+        assert listing.wait(timeout=PATIENCE_S) == 0
+    assert said == ""
