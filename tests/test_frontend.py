@@ -143,6 +143,21 @@ def test_memory_does_not_grow() -> None:
     assert peak - before < 2_000_000
 
 
+def test_frames_are_computed_in_memory_that_is_kept() -> None:
+    """What is taken from the system and given back for every batch costs more than the arithmetic."""
+    spec = FrontEndSpec()
+    front_end = FrontEnd(spec)
+    half_seconds = blocks_of(noise(3.0, spec.sample_rate_hz), [spec.sample_rate_hz // 2])
+    front_end.push(half_seconds[0])
+    tracemalloc.start()
+    for block in half_seconds[1:]:
+        front_end.push(block)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    batch = 25 * spec.fft_samples * 4
+    assert peak < batch
+
+
 @pytest.mark.parametrize("spec", [SPECS["default"], EVERYTHING], ids=["default", "everything"])
 def test_a_gap_starts_afresh(spec: FrontEndSpec) -> None:
     rate_hz = spec.sample_rate_hz

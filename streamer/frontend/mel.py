@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,9 +120,9 @@ class MelStream:
             :: spec.hop_samples
         ]
         # Large results in memory of their own: fresh pages cost more than the arithmetic.
-        self._tapered = np.empty((FRAMES_AT_ONCE, spec.fft_samples), np.float32)
-        # numpy's stub allows only complex128 as `out`.
-        self._spectrum: Any = np.empty((FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.complex64)
+        self._tapered = np.empty((FRAMES_AT_ONCE, spec.fft_samples), np.float64)
+        self._exact = np.empty((FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.complex128)
+        self._spectrum = np.empty((FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.complex64)
         self._power = np.empty((2, FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.float32)
         self._weighted = np.empty((FRAMES_AT_ONCE, spec.fft_samples // 2 + 1), np.float32)
         self._nothing = np.empty((0, spec.mel_bands), np.float32)
@@ -182,10 +181,13 @@ class MelStream:
 
     def _mel_power(self, frames: FloatArray) -> FloatArray:
         count = len(frames)
-        tapered = np.multiply(frames, self._hann, out=self._tapered[:count])
-        # NumPy transforms in double precision and rounds. A transform in single precision would be quicker,
-        # but its rounding reaches 0.002 dB in a quiet band beside a loud one, and differs on arm64.
-        spectrum = np.fft.rfft(tapered, out=self._spectrum[:count])
+        tapered = np.multiply(frames, self._hann, out=self._tapered[:count], dtype=np.float32)
+        # In double precision, then rounded. A transform in single precision would be quicker, but its
+        # rounding reaches 0.002 dB in a quiet band beside a loud one, and differs on arm64. Given 32-bit
+        # frames, NumPy converts by itself, in memory that it takes from the system for every call.
+        np.fft.rfft(tapered, out=self._exact[:count])
+        spectrum = self._spectrum[:count]
+        spectrum[:] = self._exact[:count]
         power = np.square(spectrum.real, out=self._power[0, :count])
         power += np.square(spectrum.imag, out=self._power[1, :count])
         return self._sums(power)
