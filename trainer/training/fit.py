@@ -219,7 +219,7 @@ def refuse_another_recipe(out: Path, recipe: Recipe) -> None:
         raise RecipeError(f"{out} holds a run of another recipe; choose another --out or remove it")
 
 
-def write_training(out: Path, recipe: Recipe, examples: Examples, teachers: Sequence[str]) -> None:
+def write_training(out: Path, recipe: Recipe, examples: Examples, teachers: Sequence[str] = ()) -> None:
     """Note what the export must know: the recipe, the labels, the normalisation and the teachers."""
     table = {
         "recipe": to_table(recipe),
