@@ -161,16 +161,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def guarded(work: Callable[[], int], debug: bool) -> int:
     """Do the work; what goes wrong becomes one line on standard error and status 1."""
-    status = 0
     try:
         status = work()
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return status
-    except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` and `grep -q` do.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status
     except EscListenError as error:
         if debug:
             raise
@@ -180,6 +172,8 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
         print("esc-listen: interrupted", file=sys.stderr)
         return 1
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and reader_has_gone():
+            return 0
         if debug:
             raise
         print(
@@ -188,6 +182,20 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
             file=sys.stderr,
         )
         return 1
+    reader_has_gone()
+    return status
+
+
+def reader_has_gone() -> bool:
+    """Whether whoever read the output has seen enough, as `head` and `grep -q` do."""
+    if sys.stdout is None:
+        return False
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

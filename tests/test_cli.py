@@ -624,3 +624,11 @@ def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
         said = listing.stderr.read()
         assert listing.wait(timeout=PATIENCE_S) == 0
     assert said == ""
+
+
+def test_a_broken_pipe_to_something_else_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> int:
+        raise BrokenPipeError(32, "Broken pipe")
+
+    assert streamer.cli.guarded(work, debug=False) == 1
+    assert "something unexpected went wrong (BrokenPipeError" in capsys.readouterr().err

@@ -29,7 +29,7 @@ from toys import (
     recipe,
     sources,
     training_is_possible,
-    write_background,
+    write_bench,
     write_esc50,
 )
 
@@ -65,8 +65,7 @@ def _keras() -> None:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Sources:
     """Three folds of clips and background."""
-    folder = tmp_path_factory.mktemp("bench")
-    return sources(write_esc50(folder / "data"), write_background(folder / "background"))
+    return write_bench(tmp_path_factory.mktemp("bench"))
 
 
 @dataclass(frozen=True)

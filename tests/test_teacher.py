@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from toys import CROPS, QUICK, recipe, sources, training_is_possible, write_background, write_esc50
+from toys import CROPS, QUICK, recipe, training_is_possible, write_bench
 
 from streamer.model import load_model
 from trainer.cli import main
@@ -38,8 +38,7 @@ def _keras() -> None:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Sources:
-    folder = tmp_path_factory.mktemp("bench")
-    return sources(write_esc50(folder / "data"), write_background(folder / "background"))
+    return write_bench(tmp_path_factory.mktemp("bench"))
 
 
 @pytest.fixture(scope="module")

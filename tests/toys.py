@@ -209,3 +209,8 @@ def one_line(text: str) -> str:
     (line,) = text.splitlines()
     assert line.startswith("esc-train: ")
     return line
+
+
+def write_bench(folder: Path) -> Sources:
+    """Three folds of clips and background."""
+    return sources(write_esc50(folder / "data"), write_background(folder / "background"))
