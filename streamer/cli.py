@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -188,14 +189,19 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
 
 def reader_has_gone() -> bool:
     """Whether whoever read the output has seen enough, as `head` and `grep -q` do."""
-    if sys.stdout is None:
-        return False
     try:
         sys.stdout.flush()
+        # Nothing is left to be flushed where output is unbuffered: the pipe itself must be asked.
+        asked = select.poll()
+        asked.register(sys.stdout.fileno(), 0)
+        gone = bool(asked.poll(0))
     except BrokenPipeError:
+        gone = True
+    except (AttributeError, OSError, ValueError):  # there is no output, or it is no file
+        return False
+    if gone:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    return gone
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

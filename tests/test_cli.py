@@ -615,9 +615,13 @@ def test_names_outside_of_ascii(tmp_path: Path, encoding: str) -> None:
     assert row["source"] == "Möwe 日本.wav"
 
 
-def test_a_reader_that_has_seen_enough_is_no_failure() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_seen_enough_is_no_failure(unbuffered: str) -> None:
     command = [str(COMMAND), "--list-models"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as listing:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as listing:
         assert listing.stdout
         assert listing.stderr
         listing.stdout.close()  # as `head` and `grep -q` do
