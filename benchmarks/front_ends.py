@@ -5,7 +5,8 @@
 
 Every round measures ours, fed in chunks of 100 ms as from a microphone, and then the peer with the
 parameters of the comparison, each on the same samples in memory; ratios are formed within a round and
-the median of the rounds is printed. CPU time, one thread. Peers that are not installed are left out.
+the median of the rounds is printed. CPU time, one thread, each in a process of its own. Peers that are not
+installed are left out.
 """
 
 from __future__ import annotations
@@ -13,17 +14,13 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
-
-# Linear algebra on one thread, decided before numpy is loaded.
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
-    os.environ[name] = "1"
+from functools import partial
 
 import numpy as np
+from contest import Work, contest
 
 from streamer.demo import scene
 from streamer.frontend import FrontEnd, FrontEndSpec
@@ -47,12 +44,23 @@ class Peer:
     spec: FrontEndSpec
     """Parameters at which ours runs for this comparison."""
 
-    prepare: Callable[[FloatArray], Callable[[], object]]
+    prepare: Callable[[FloatArray], Work]
     """Samples to the work to be measured."""
 
 
-def ours(samples: FloatArray, spec: FrontEndSpec) -> Callable[[], object]:
+def heard_at(rate_hz: int) -> FloatArray:
+    """What both compute the features of."""
+    return np.resize(scene(rate_hz), round(SECONDS * rate_hz))
+
+
+def theirs(peer: Peer) -> Work:
+    """The peer's work."""
+    return peer.prepare(heard_at(peer.spec.sample_rate_hz))
+
+
+def ours(spec: FrontEndSpec) -> Work:
     """Our front end, in chunks."""
+    samples = heard_at(spec.sample_rate_hz)
     size = round(CHUNK_S * spec.sample_rate_hz)
     blocks = [Block(at, samples[at : at + size]) for at in range(0, len(samples), size)]
 
@@ -86,19 +94,19 @@ def librosa_log_mel(samples: FloatArray) -> object:
     return librosa.power_to_db(mel, amin=OURS.floor, top_db=None)
 
 
-def librosa_whole(samples: FloatArray) -> Callable[[], object]:
+def librosa_whole(samples: FloatArray) -> Work:
     """librosa on the whole file at once: its best terms."""
     return lambda: librosa_log_mel(samples)
 
 
-def librosa_per_hop(samples: FloatArray) -> Callable[[], object]:
+def librosa_per_hop(samples: FloatArray) -> Work:
     """librosa on the last window at every hop, as most demonstrations do."""
     window, hop = round(WINDOW_S * OURS.sample_rate_hz), round(HOP_S * OURS.sample_rate_hz)
     starts = range(0, len(samples) - window + 1, hop)
     return lambda: [librosa_log_mel(samples[at : at + window]) for at in starts]
 
 
-def kaldi_online(samples: FloatArray) -> Callable[[], object]:
+def kaldi_online(samples: FloatArray) -> Work:
     """kaldi-native-fbank, fed in chunks: 25 ms frames every 10 ms, 80 bands."""
     import kaldi_native_fbank as knf
 
@@ -122,7 +130,7 @@ def kaldi_online(samples: FloatArray) -> Callable[[], object]:
     return work
 
 
-def pymicro(samples: FloatArray) -> Callable[[], object]:
+def pymicro(samples: FloatArray) -> Work:
     """pymicro-features, fed with 10 ms at a time as it asks for: 40 bands."""
     from pymicro_features import MicroFrontend
 
@@ -145,13 +153,6 @@ PEERS = (
 )
 
 
-def cpu_s(work: Callable[[], object]) -> float:
-    """CPU seconds of a piece of work."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=9)
@@ -161,11 +162,8 @@ def main() -> None:
     for peer in PEERS:
         if importlib.util.find_spec(peer.package) is None:
             continue
-        rate_hz = peer.spec.sample_rate_hz
-        samples = np.resize(scene(rate_hz), round(SECONDS * rate_hz))
-        own, other = ours(samples, peer.spec), peer.prepare(samples)
-        own(), other()  # warm up
-        pairs = [(cpu_s(own), cpu_s(other)) for _ in range(options.rounds)]
+        contestants = {"ours": partial(ours, peer.spec), "peer": partial(theirs, peer)}
+        pairs = [(taken["ours"], taken["peer"]) for taken in contest(contestants, options.rounds)]
         results[peer.name] = {
             "ours_ms_per_audio_s": 1000 * statistics.median(a for a, _ in pairs) / SECONDS,
             "peer_ms_per_audio_s": 1000 * statistics.median(b for _, b in pairs) / SECONDS,

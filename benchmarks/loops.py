@@ -1,31 +1,29 @@
 #!/usr/bin/env python3
 """The whole pipeline against the loops that people write today, side by side in one run.
 
-    python benchmarks/loops.py --yamnet yamnet.tflite [--mediapipe yamnet.tflite] [--acdnet acdnet.tflite]
+    python benchmarks/loops.py --yamnet yamnet.tflite [--mediapipe] [--acdnet acdnet.tflite]
 
 Ours: a 22.05 kHz WAV file on disk to events, default model, a look every 0.5 s. The usual loop: 16 kHz
 samples already in memory, every 0.5 s the last window to the interpreter (set, invoke, get), or to
-MediaPipe's AudioClassifier. Every network is opened beforehand. One thread, CPU time; every round measures
-each in turn, ratios are formed within a round, medians are printed. The audio is the demo scene.
+MediaPipe's AudioClassifier. Every network is opened beforehand. One thread, CPU time, each in a process of
+its own; every round measures each in turn, ratios are formed within a round, medians are printed. The audio
+is the demo scene.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-
-for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[name] = "1"
 
 import numpy as np
 import soundfile
 from ai_edge_litert.interpreter import Interpreter
+from contest import Work, contest
 
 from streamer import listen, load_model
 from streamer.classifier import Classifier
@@ -35,20 +33,26 @@ from streamer.types import FloatArray
 
 SECONDS = 40.0
 HOP_S = 0.5
-Work = Callable[[], object]
+YAMNET_SCORES = 521
+
+
+def audio_at(rate_hz: int) -> FloatArray:
+    """What all listen to."""
+    return np.resize(scene(rate_hz), round(SECONDS * rate_hz))
 
 
 def ours(folder: Path) -> Work:
     """esc-listen from the file to the events."""
     path = folder / "scene.wav"
-    soundfile.write(path, np.resize(scene(22_050), round(SECONDS * 22_050)), 22_050)
+    soundfile.write(path, audio_at(22_050), 22_050)
     model = load_model()
     classifier = Classifier(model)
     return lambda: list(listen(RecordingSource(str(path), 22_050), model, classifier=classifier))
 
 
-def usual_loop(model: Path, rate_hz: int, samples: FloatArray) -> Work:
+def usual_loop(model: Path, rate_hz: int) -> Work:
     """The last window every 0.5 s: set, invoke, get."""
+    samples = audio_at(rate_hz)
     interpreter = Interpreter(model_path=str(model), num_threads=1)
     interpreter.allocate_tensors()
     take, give = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
@@ -69,13 +73,16 @@ def usual_loop(model: Path, rate_hz: int, samples: FloatArray) -> Work:
     return work
 
 
-def mediapipe_classifier(model: Path, samples: FloatArray) -> Work:
+def mediapipe_classifier(model: Path) -> Work:
     """MediaPipe's AudioClassifier over the same samples, every 0.5 s the last 0.975 s."""
     from mediapipe.tasks.python import BaseOptions, audio
     from mediapipe.tasks.python.components.containers import AudioData, AudioDataFormat
+    from mediapipe_model import with_metadata
 
-    options = audio.AudioClassifierOptions(base_options=BaseOptions(model_asset_path=str(model)))
+    content = with_metadata(model.read_bytes(), [f"sound {at}" for at in range(YAMNET_SCORES)])
+    options = audio.AudioClassifierOptions(base_options=BaseOptions(model_asset_buffer=content))
     classifier = audio.AudioClassifier.create_from_options(options)
+    samples = audio_at(16_000)
     kind = AudioDataFormat(num_channels=1, sample_rate=16_000)
     window, hop = 15_600, 8_000
 
@@ -90,48 +97,34 @@ def mediapipe_classifier(model: Path, samples: FloatArray) -> Work:
     return work
 
 
-def cpu_s(work: Work) -> float:
-    """CPU seconds of a piece of work."""
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--yamnet", type=Path, help="YAMNet as a .tflite")
     parser.add_argument(
-        "--mediapipe", type=Path, help="YAMNet with the metadata that MediaPipe wants; needs mediapipe"
+        "--mediapipe", action="store_true", help="YAMNet in MediaPipe as well; needs pip install mediapipe"
     )
     parser.add_argument("--acdnet", type=Path, help="ACDNet as an int8 .tflite")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    if options.mediapipe and not options.yamnet:
+        parser.error("--mediapipe needs --yamnet yamnet.tflite")
 
-    def audio_at(rate_hz: int) -> FloatArray:
-        return np.resize(scene(rate_hz), round(SECONDS * rate_hz))
-
-    peers: dict[str, Work] = {}
+    peers: dict[str, Callable[[], Work]] = {}
     if options.yamnet:
-        peers["YAMNet in LiteRT, the usual loop"] = usual_loop(options.yamnet, 16_000, audio_at(16_000))
+        peers["YAMNet in LiteRT, the usual loop"] = partial(usual_loop, options.yamnet, 16_000)
     if options.mediapipe:
-        peers["YAMNet in MediaPipe"] = mediapipe_classifier(options.mediapipe, audio_at(16_000))
+        peers["YAMNet in MediaPipe"] = partial(mediapipe_classifier, options.yamnet)
     if options.acdnet:
-        peers["ACDNet-20 int8 in LiteRT, the usual loop"] = usual_loop(
-            options.acdnet, 20_000, audio_at(20_000)
-        )
+        peers["ACDNet-20 int8 in LiteRT, the usual loop"] = partial(usual_loop, options.acdnet, 20_000)
     with tempfile.TemporaryDirectory() as folder:
-        own = ours(Path(folder))
-        works = {"esc-listen": own, **peers}
-        for work in works.values():
-            work()  # warm up
-        rounds = [{name: cpu_s(work) for name, work in works.items()} for _ in range(options.rounds)]
+        rounds = contest({"esc-listen": partial(ours, Path(folder)), **peers}, options.rounds)
     results = {
         name: {
             "ms_per_audio_s": 1000 * statistics.median(r[name] for r in rounds) / SECONDS,
             "ours_to_this": statistics.median(r["esc-listen"] / r[name] for r in rounds),
         }
-        for name in works
+        for name in rounds[0]
     }
     if options.json:
         print(json.dumps(results))
