@@ -55,6 +55,17 @@ def hear_mixes(examiners: Sequence[Examiner], dataset: str, root: Path, count: i
 
 
 def choose_decisions(heard: HeardWindows) -> tuple[float, ...]:
+    """A threshold for each class: halfway between its own best one and the best one for all.
+
+    Its own is the one with the highest F1. It says a sound rather too often than too seldom, and with many
+    classes some sound too many is said in most windows. The one for all has the highest sum of macro-F1 and
+    the share of windows in which every class is right.
+    """
+    middle = (np.array(_own_decisions(heard)) + _common_decision(heard)) / 2
+    return tuple(round(float(value), 3) for value in middle)
+
+
+def _own_decisions(heard: HeardWindows) -> tuple[float, ...]:
     """For each class the threshold with the highest F1; a class that is rare follows the others."""
     truth = heard.truth.sum(axis=0)
     hits, predicted = [], []
@@ -71,3 +82,14 @@ def choose_decisions(heard: HeardWindows) -> tuple[float, ...]:
 
     f1 = 2 * joined(np.array(hits)) / np.maximum(1e-9, joined(np.array(predicted)) + joined(truth))
     return tuple(round(float(CANDIDATES[at]), 2) for at in f1.argmax(axis=0))
+
+
+def _common_decision(heard: HeardWindows) -> float:
+    """The threshold that serves all classes best."""
+    truth = heard.truth.sum(axis=0)
+    worth = []
+    for threshold in CANDIDATES:
+        above = heard.probabilities >= threshold
+        f1 = 2 * (above & heard.truth).sum(axis=0) / np.maximum(1, above.sum(axis=0) + truth)
+        worth.append((above == heard.truth).all(axis=1).mean() + f1.mean())
+    return float(CANDIDATES[int(np.argmax(worth))])
