@@ -9,6 +9,7 @@ Needs the extra train (matplotlib), and the peers that shall be in the picture.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import subprocess
 import sys
@@ -61,7 +62,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     front_ends = measured("front_ends.py")
-    loops = measured("loops.py", "--yamnet", options.yamnet)
+    mediapipe = ["--mediapipe"] if importlib.util.find_spec("mediapipe") else []
+    loops = measured("loops.py", "--yamnet", options.yamnet, *mediapipe)
     options.out.write_text(
         chart(
             {
