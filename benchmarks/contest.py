@@ -33,8 +33,8 @@ def contest(prepare: Mapping[str, Callable[[], Work]], rounds: int) -> list[dict
         processes.append(context.Process(target=_contestant, args=(make, theirs), daemon=True))
         processes[-1].start()
         theirs.close()
-        _asked(pipes[name], name)  # ready, and warm
-    taken = [{name: _asked(pipe, name, "work") for name, pipe in pipes.items()} for _ in range(rounds)]
+        _measured(pipes[name], name)  # ready, and warm
+    taken = [{name: _measured(pipe, name) for name, pipe in pipes.items()} for _ in range(rounds)]
     for pipe in pipes.values():
         pipe.close()
     for process in processes:
@@ -42,20 +42,17 @@ def contest(prepare: Mapping[str, Callable[[], Work]], rounds: int) -> list[dict
     return taken
 
 
-def _asked(pipe: Connection, name: str, what: str = "") -> float:
-    if what:
-        pipe.send(what)
+def _measured(pipe: Connection, name: str) -> float:
     try:
-        answer: float = pipe.recv()
-    except EOFError:
+        pipe.send(None)
+        seconds: float = pipe.recv()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
         raise SystemExit(f"{name} failed; its complaint stands above") from None
-    return answer
+    return seconds
 
 
 def _contestant(make: Callable[[], Work], pipe: Connection) -> None:
     work = make()
-    work()
-    pipe.send(0.0)
     while True:
         try:
             pipe.recv()

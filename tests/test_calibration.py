@@ -255,7 +255,7 @@ def test_the_delay_counts_from_the_begin_of_the_clip() -> None:
 # Decisions
 
 
-def test_decisions_have_the_highest_f1_and_rare_classes_follow() -> None:
+def test_decisions_lie_between_each_classs_own_and_the_common_one() -> None:
     random = np.random.default_rng(5)
     truth = np.zeros((3_000, 3), bool)
     truth[:1_000, 0] = truth[1_000:2_000, 1] = True
