@@ -17,7 +17,7 @@ from signals import same_bits
 from streamer.classifier import Classifier
 from streamer.errors import ModelError
 from streamer.listen import listen
-from streamer.manifest import replace_manifest
+from streamer.manifest import Manifest, replace_manifest
 from streamer.model import Model, load_model
 from streamer.types import FloatArray
 from trainer.calibration.calibrate import Choices
@@ -467,10 +467,15 @@ def test_what_has_been_measured_is_printed(finished: Finished) -> None:
     assert lines[-1].endswith("parameters, int8")
 
 
+def window_s(manifest: Manifest) -> float:
+    return round(manifest.front_end.duration_s(manifest.window_frames), 2)
+
+
 def test_thresholds_and_times_are_calibrated(finished: Finished) -> None:
     manifest = load_model(finished.path).manifest
     assert {rule.on for rule in manifest.classes} != {0.5}
     assert all(rule.off < rule.on < 1.0 for rule in manifest.classes)
+    assert {rule.hangover_s for rule in manifest.classes} == {window_s(manifest)}
     assert manifest.measured["calibration"]["clips"] == 12
     assert (manifest.visible_onset_s, manifest.visible_offset_s) != (0.4, 0.4)
     assert manifest.provenance.background == ""  # segments learn nothing from it
@@ -510,6 +515,7 @@ def test_without_validation_and_background_the_defaults_stay(
     )
     manifest = load_model(path).manifest
     assert {(rule.on, rule.off) for rule in manifest.classes} == {(0.5, 0.3)}
+    assert {rule.hangover_s for rule in manifest.classes} == {window_s(manifest)}
     assert (manifest.visible_onset_s, manifest.visible_offset_s) == (0.4, 0.4)
     assert manifest.provenance.background == ""
     assert list(manifest.measured) == ["esc50, training clips, float32 to dynamic"]

@@ -1,4 +1,7 @@
-"""Onset and offset times of a model, from clips laid over real background at a known place."""
+"""Times of a model: how long a pause may be, and where sounds begin and end.
+
+Onset and offset are found with clips that are laid over real background at a known place.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.classifier import Classifier
+from streamer.frontend import FrontEndSpec
 from streamer.manifest import Manifest
 from streamer.model import load_model
 from streamer.scorer import Scorer
@@ -20,6 +24,15 @@ FINE_HOP_S = 0.1
 BACKGROUND_BELOW_DB = 20.0
 FEWEST_CLIPS = 5
 """With fewer clips that are heard the times stay as they are."""
+
+
+def longest_pause_s(spec: FrontEndSpec, window_frames: int) -> float:
+    """How long a sound may pause without ending, in seconds: as long as a window.
+
+    A shorter pause fills no window, so the network cannot tell it from a moment of doubt; ending there cuts
+    what people hear as one sound into several.
+    """
+    return round(spec.duration_s(window_frames), 2)
 
 
 def onset_delays(
