@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import itertools
 import threading
@@ -106,6 +107,15 @@ def test_two_sounds_are_two_events_and_the_pause_is_none() -> None:
     events = list(listen(SamplesSource(samples, RATE_HZ), settings=settings()))
     assert [event.start_s for event in events] == pytest.approx([1.0, 9.0], abs=1.0)
     assert [event.end_s for event in events] == pytest.approx([4.0, 12.0], abs=1.0)
+
+
+def test_a_short_pause_ends_no_sound() -> None:
+    samples = np.concatenate([siren(3.0), silence(2.5), siren(3.0), silence(3.0)])
+    whole = list(listen(SamplesSource(samples, RATE_HZ), settings=settings()))
+    assert [(e.start_s, e.end_s) for e in whole] == [pytest.approx((0.0, 8.5), abs=TOLERANCE_S)]
+    impatient = dataclasses.replace(settings(), hangover_s=0.5)
+    parts = list(listen(SamplesSource(samples, RATE_HZ), settings=impatient))
+    assert [e.end_s for e in parts] == pytest.approx([3.0, 8.5], abs=TOLERANCE_S)
 
 
 def test_silence_is_no_sound_at_any_threshold() -> None:

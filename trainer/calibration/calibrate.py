@@ -32,7 +32,7 @@ from trainer.calibration.thresholds import (
     curves,
     detection_delay_s,
 )
-from trainer.calibration.times import chosen_times, longest_pause_s
+from trainer.calibration.times import chosen_times, longest_unheard_s
 from trainer.datasets import DatasetError
 from trainer.examples.spectrograms import read_mono
 from trainer.words import folds
@@ -192,10 +192,10 @@ def _uncalibrated(manifest: Manifest) -> Manifest:
 
 
 def _tuned(manifest: Manifest, fitted: Fitted, thresholds: Sequence[float], smoothing_s: float) -> Manifest:
-    pause_s = longest_pause_s(manifest.front_end, manifest.window_frames)
+    unheard_s = longest_unheard_s(manifest.front_end, manifest.window_frames)
     rules = tuple(
         dataclasses.replace(
-            rule, offset=offset, on=round(on, 4), off=round(OFF_SHARE * on, 4), hangover_s=pause_s
+            rule, offset=offset, on=round(on, 4), off=round(OFF_SHARE * on, 4), hangover_s=unheard_s
         )
         for rule, offset, on in zip(manifest.classes, fitted.offsets, thresholds, strict=True)
     )

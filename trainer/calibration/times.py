@@ -1,4 +1,4 @@
-"""Times of a model: how long a pause may be, and where sounds begin and end.
+"""Times of a model: how long a sound may go unheard, and where sounds begin and end.
 
 Onset and offset are found with clips that are laid over real background at a known place.
 """
@@ -26,11 +26,11 @@ FEWEST_CLIPS = 5
 """With fewer clips that are heard the times stay as they are."""
 
 
-def longest_pause_s(spec: FrontEndSpec, window_frames: int) -> float:
-    """How long a sound may pause without ending, in seconds: as long as a window.
+def longest_unheard_s(spec: FrontEndSpec, window_frames: int) -> float:
+    """How long a sound may go unheard without ending, in seconds: as long as a window.
 
-    A shorter pause fills no window, so the network cannot tell it from a moment of doubt; ending there cuts
-    what people hear as one sound into several.
+    Until then every window overlaps the last one that held the sound, and a miss may be a moment of doubt;
+    ending there cuts what people hear as one sound into several.
     """
     return round(spec.duration_s(window_frames), 2)
 

@@ -34,7 +34,7 @@ from streamer.native import quiet_native_code
 from streamer.tables import TableError, from_table
 from trainer.calibration.calibrate import SAMPLED_CLIPS, Choices, calibrate
 from trainer.calibration.evidence import Examiner
-from trainer.calibration.times import longest_pause_s
+from trainer.calibration.times import longest_unheard_s
 from trainer.datasets import Background, Clip
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
@@ -141,7 +141,7 @@ def export(
         examples, recipe, CALIBRATION_WINDOWS if options.kind == "int8" else COMPARED_WINDOWS
     )
     flatbuffer, parameters = converted(trained, options.kind, windows)
-    pause_s = longest_pause_s(recipe.front_end, recipe.window_frames)
+    unheard_s = longest_unheard_s(recipe.front_end, recipe.window_frames)
     manifest = Manifest(
         format=FORMAT,
         name=recipe.name,
@@ -149,7 +149,7 @@ def export(
         front_end=recipe.front_end,
         window_frames=recipe.window_frames,
         inputs=model_inputs(trained, flatbuffer.tensors),
-        classes=tuple(ClassRule(label, on=0.5, off=0.3, hangover_s=pause_s) for label in trained.labels),
+        classes=tuple(ClassRule(label, on=0.5, off=0.3, hangover_s=unheard_s) for label in trained.labels),
         provenance=Provenance(
             recipe=recipe.name,
             dataset=", ".join((recipe.data.dataset, *recipe.data.also)),
