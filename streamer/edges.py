@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 
-from streamer.frontend import FrontEndSpec
+from streamer.frontend import FrontEndSpec, decibels_of
 from streamer.types import FloatArray, Window
 
 QUIET_SIDE_S = 0.2
@@ -31,6 +31,7 @@ class EdgeFinder:
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self._log_mel = spec.columns("log_mel") if "log_mel" in spec.features else None
+        self._spec = spec
         self._hop_samples = spec.hop_samples
         self._centre_samples = spec.fft_samples // 2
         frames_per_s = spec.sample_rate_hz / spec.hop_samples
@@ -41,7 +42,7 @@ class EdgeFinder:
         """Sample at which the level first rises sharply; None where it does not."""
         if self._log_mel is None:
             return None
-        frame = self._first_rise(level_db(window.values[:, self._log_mel]))
+        frame = self._first_rise(level_db(decibels_of(window.values[:, self._log_mel], self._spec)))
         if frame is None:
             return None
         return window.start_sample + frame * self._hop_samples + self._centre_samples
@@ -50,7 +51,7 @@ class EdgeFinder:
         """Sample at which the level last falls sharply; None where it does not."""
         if self._log_mel is None:
             return None
-        frame = self._first_rise(level_db(window.values[::-1, self._log_mel]))
+        frame = self._first_rise(level_db(decibels_of(window.values[::-1, self._log_mel], self._spec)))
         if frame is None:
             return None
         last = len(window.values) - 1 - frame
@@ -71,6 +72,6 @@ class EdgeFinder:
 
 
 def level_db(log_mel: FloatArray) -> FloatArray:
-    """Level of each frame, shape (frames,), of log-mel, shape (frames, bands)."""
+    """Level of each frame, shape (frames,), of log-mel in dB, shape (frames, bands)."""
     level: FloatArray = 10.0 * np.log10(np.power(10.0, log_mel / 10.0).sum(axis=1))
     return level

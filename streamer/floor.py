@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from streamer.frontend import FrontEndSpec, mel_filterbank
-from streamer.frontend.mel import hann_window
+from streamer.frontend.features import log_mel
+from streamer.frontend.mel import frame_window
 from streamer.model import Model
 from streamer.native import quiet_native_code
 from streamer.types import FloatArray
@@ -27,7 +28,7 @@ class Floor:
 
         self._spec: FrontEndSpec = model.manifest.front_end
         self._hop_s = hop_s
-        self._hann = hann_window(self._spec.fft_samples)
+        self._window = frame_window(self._spec)
         self._mel = mel_filterbank(self._spec).T.astype(np.float32)
         with quiet_native_code():
             self._interpreter: Any = Interpreter(model_content=model.content, num_threads=1)
@@ -40,10 +41,12 @@ class Floor:
     def front_end_s(self, samples: FloatArray) -> float:
         """CPU seconds of the features of samples of shape (n,)."""
         began = time.process_time()
+        if self._spec.pre_emphasis:
+            samples = samples[1:] - np.float32(self._spec.pre_emphasis) * samples[:-1]
         frames = np.lib.stride_tricks.sliding_window_view(samples, self._spec.fft_samples)
-        spectrum = np.fft.rfft(frames[:: self._spec.hop_samples] * self._hann)
+        spectrum = np.fft.rfft(frames[:: self._spec.hop_samples] * self._window)
         power = np.square(spectrum.real) + np.square(spectrum.imag)
-        10.0 * np.log10(np.maximum(power @ self._mel, np.float32(self._spec.floor)))
+        log_mel(power @ self._mel, self._spec)
         return time.process_time() - began
 
     def network_s(self, seconds: float) -> float:

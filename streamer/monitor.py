@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.clock import SYSTEM_CLOCK, Clock
+from streamer.frontend.features import decibels_of
 from streamer.frontend.mel import band_centres_hz
 from streamer.model import Model
 from streamer.sinks.row import clock_text
@@ -74,7 +75,7 @@ class Monitor:
         self._log_trouble = log_trouble
         self._lock = threading.Lock()
         self._started = self._clock.monotonic_s()
-        spec = model.manifest.front_end
+        spec = self._spec = model.manifest.front_end
         self._rate_hz = spec.sample_rate_hz
         self._frames_per_s = spec.sample_rate_hz / spec.hop_samples
         self._mel_bands = spec.mel_bands
@@ -153,7 +154,7 @@ class Monitor:
             return
         with self._lock:
             self._broken_samples = broken_samples
-            self._frames.append(frames.values[:, self._log_mel])
+            self._frames.append(decibels_of(frames.values[:, self._log_mel], self._spec))
             self._frames_held += len(frames.values)
             self._frames_total += len(frames.values)
             while self._frames_held - len(self._frames[0]) > SPECTROGRAM_S * self._frames_per_s:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from signals import blocks_of, chirp, noise, same_bits, silence, tone
 
 from streamer.errors import ModelError
-from streamer.frontend import FrontEnd, FrontEndSpec, features_of, mel_filterbank
+from streamer.frontend import FrontEnd, FrontEndSpec, decibels_of, features_of, mel_filterbank
+from streamer.sources.resample import StreamResampler
 from streamer.types import Block, FloatArray, Frames
 
 TOLERANCE_DB = 1e-3
@@ -34,12 +35,31 @@ EVERYTHING = FrontEndSpec(
     features=("mfcc", "log_mel", "mfcc_delta", "log_mel_delta"),
 )
 
+EAR = FrontEndSpec(
+    sample_rate_hz=32_000,
+    fft_samples=1_024,
+    hop_samples=320,
+    window="hann_symmetric",
+    window_samples=800,
+    pre_emphasis=0.97,
+    mel_bands=128,
+    mel_scale="kaldi",
+    fmin_hz=0.0,
+    fmax_hz=15_000.0,
+    log="ln_offset",
+)
+"""The front end of networks that heard AudioSet."""
+
 SPECS = {
     "default": FrontEndSpec(),
     "everything": EVERYTHING,
     "odd hop": FrontEndSpec(fft_samples=1_000, hop_samples=333, mel_bands=31),
     "hop of a whole frame": FrontEndSpec(
         fft_samples=256, hop_samples=256, mel_bands=20, delta_frames=3, features=("log_mel_delta",)
+    ),
+    "pre-emphasis": EAR,
+    "pre-emphasis, whole frame": FrontEndSpec(
+        fft_samples=256, hop_samples=256, window="hann_symmetric", pre_emphasis=1.0, mel_bands=20
     ),
     "hop of one sample": FrontEndSpec(fft_samples=64, hop_samples=1, mel_bands=8),
 }
@@ -108,6 +128,61 @@ def test_frames_come_as_soon_as_they_are_complete(spec: FrontEndSpec) -> None:
     assert len(whole) == (len(samples) - spec.fft_samples) // spec.hop_samples + 1
 
 
+def by_the_book(samples: FloatArray) -> FloatArray:
+    """What `EAR` gives, in 64 bits and straight from the formulas; shape (frames, bands)."""
+    x = samples.astype(np.float64)
+    emphasised = x[1:] - 0.97 * x[:-1]
+    starts = range(0, len(samples) - 1_024 + 1, 320)
+    # numpy's own Hann window is the symmetric one.
+    framed = np.stack([emphasised[at + 112 : at + 912] * np.hanning(800) for at in starts])
+    power = np.abs(np.fft.rfft(np.pad(framed, ((0, 0), (112, 112)))))[:, :512] ** 2
+    mel = 1127.0 * np.log(1.0 + np.arange(512) * 32_000 / 1_024 / 700.0)
+    points = np.linspace(0.0, 1127.0 * np.log(1.0 + 15_000 / 700.0), 130)
+    bands = [np.interp(mel, points[i : i + 3], [0.0, 1.0, 0.0]) for i in range(128)]
+    return np.log(power @ np.array(bands).T + 1e-5).astype(np.float32)
+
+
+def test_pre_emphasis_short_window_and_offset_follow_the_formulas() -> None:
+    samples = mixed(2.0, EAR.sample_rate_hz)
+    ours = features_of(samples, EAR).values
+    np.testing.assert_allclose(ours, by_the_book(samples), rtol=0, atol=TOLERANCE_DB / 2)
+
+
+def test_the_last_sample_of_a_frame_needs_none_after_it() -> None:
+    samples = mixed(0.1, EAR.sample_rate_hz)[:1_024]
+    for spec in (SPECS["pre-emphasis"], SPECS["pre-emphasis, whole frame"]):
+        frame = features_of(samples[: spec.fft_samples], spec).values
+        longer = features_of(samples[: spec.fft_samples + spec.hop_samples - 1], spec).values
+        assert len(frame) == 1
+        assert same_bits([frame], [longer])
+
+
+@pytest.mark.parametrize("from_hz", [22_050, 44_100, 48_000])
+def test_resampled_blocks_give_the_same_bits_in_any_chunking(from_hz: int) -> None:
+    samples = mixed(1.0, from_hz)
+
+    def frames(sizes: list[int]) -> Frames:
+        resampler = StreamResampler(from_hz, EAR.sample_rate_hz)
+        blocks = [out for block in blocks_of(samples, sizes) for out in resampler.push(block)]
+        return run(FrontEnd(EAR), blocks + resampler.flush())
+
+    whole = frames([len(samples)])
+    assert len(whole.values) == (EAR.sample_rate_hz - EAR.fft_samples) // EAR.hop_samples + 1
+    for sizes in ([1_024], [37, 4_000, 1]):
+        assert_same(frames(sizes), whole)
+
+
+def test_either_logarithm_can_be_had_in_decibels() -> None:
+    samples = mixed(0.5, EAR.sample_rate_hz)
+    decibels = features_of(samples, dataclasses.replace(EAR, log="db_floor")).values
+    offset = decibels_of(features_of(samples, EAR).values, EAR)
+    # The offset is the floor: far above it both are the same, at it they are 3 dB apart.
+    loud = decibels > 10 * np.log10(EAR.floor) + 40
+    assert loud.any()
+    np.testing.assert_allclose(offset[loud], decibels[loud], rtol=0, atol=1e-3)
+    assert ((offset > decibels - 1e-3) & (offset < decibels + 3.02)).all()
+
+
 def test_samples_too_few_for_a_frame_give_none() -> None:
     frames = features_of(silence(0.01, 22_050), FrontEndSpec())
     assert frames.values.shape == (0, 64)
@@ -158,7 +233,9 @@ def test_frames_are_computed_in_memory_that_is_kept() -> None:
     assert peak < batch
 
 
-@pytest.mark.parametrize("spec", [SPECS["default"], EVERYTHING], ids=["default", "everything"])
+@pytest.mark.parametrize(
+    "spec", [SPECS["default"], EVERYTHING, EAR], ids=["default", "everything", "pre-emphasis"]
+)
 def test_a_gap_starts_afresh(spec: FrontEndSpec) -> None:
     rate_hz = spec.sample_rate_hz
     before, after = mixed(0.5, rate_hz), tone(700.0, 0.5, rate_hz)
@@ -195,7 +272,9 @@ def test_silence_is_flagged_frame_by_frame() -> None:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("spec", [SPECS["default"], EVERYTHING], ids=["default", "everything"])
+@pytest.mark.parametrize(
+    "spec", [SPECS["default"], EVERYTHING, EAR], ids=["default", "everything", "pre-emphasis"]
+)
 def test_broken_samples_are_counted_and_taken_as_zero(spec: FrontEndSpec, broken: float) -> None:
     samples = mixed(0.5, spec.sample_rate_hz)
     zeroed = samples.copy()
@@ -314,6 +393,13 @@ def test_a_sine_of_full_scale_has_the_power_that_the_docstring_states() -> None:
         ({"hop_samples": 0}, "hop_samples is 0"),
         ({"hop_samples": 1_025}, "hop_samples is 1025"),
         ({"mel_bands": 0}, "mel_bands is 0"),
+        ({"window": "hamming"}, "window is 'hamming'"),
+        ({"window_samples": 1_025}, "window_samples is 1025"),
+        ({"window_samples": 15}, "window_samples is 15"),
+        ({"pre_emphasis": 1.1}, "pre_emphasis is 1.1"),
+        ({"pre_emphasis": float("nan")}, "pre_emphasis is nan"),
+        ({"pre_emphasis": 0.97}, "pre_emphasis looks one sample ahead"),
+        ({"log": "ln"}, "log is 'ln'"),
         ({"mel_scale": "bark"}, "mel_scale is 'bark'"),
         ({"mel_norm": "area"}, "mel_norm is 'area'"),
         ({"fmax_hz": 11_026.0}, "does not fit into 0 to 11025 Hz"),

@@ -1,6 +1,6 @@
 """Samples to frames to windows: log-mel, MFCC and deltas, incremental and exact."""
 
-from streamer.frontend.features import FeatureStream, log_mel, mfcc
+from streamer.frontend.features import FeatureStream, decibels_of, log_mel, mfcc
 from streamer.frontend.mel import MelStream, mel_filterbank
 from streamer.frontend.spec import Feature, FrontEndSpec
 from streamer.frontend.stream import FrontEnd, features_of
@@ -11,6 +11,7 @@ __all__ = [
     "FrontEnd",
     "FrontEndSpec",
     "MelStream",
+    "decibels_of",
     "features_of",
     "log_mel",
     "mel_filterbank",

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from streamer.frontend.spec import FrontEndSpec
 from streamer.types import FloatArray
 
+DB_PER_LN = 10.0 / math.log(10.0)
+"""Decibels of a power whose natural logarithm is 1."""
 
-def log_mel(power: FloatArray, floor: float) -> FloatArray:
-    """Mel power in decibels: 10 log10(max(power, floor))."""
-    decibels: FloatArray = np.log10(np.maximum(power, np.float32(floor)))
+
+def log_mel(power: FloatArray, spec: FrontEndSpec) -> FloatArray:
+    """Mel power as its logarithm; see `FrontEndSpec.log` for the two formulas."""
+    if spec.log == "ln_offset":
+        logarithm: FloatArray = np.log(power + np.float32(spec.floor))
+        return logarithm
+    decibels: FloatArray = np.log10(np.maximum(power, np.float32(spec.floor)))
     decibels *= np.float32(10.0)
     return decibels
+
+
+def decibels_of(values: FloatArray, spec: FrontEndSpec) -> FloatArray:
+    """Values of log-mel in decibels, whichever logarithm the front end takes."""
+    return values * np.float32(DB_PER_LN) if spec.log == "ln_offset" else values
 
 
 def mfcc(log_mel_frames: FloatArray, coefficients: int) -> FloatArray:
@@ -118,10 +131,10 @@ class FeatureStream:
         return self._pick(*self._delta.flush())
 
     def _static(self, power: FloatArray) -> FloatArray:
-        decibels = log_mel(power, self.spec.floor)
+        level = log_mel(power, self.spec)
         if not self._wants_mfcc:
-            return decibels
-        return np.concatenate([decibels, mfcc(decibels, self.spec.mfcc)], axis=1)
+            return level
+        return np.concatenate([level, mfcc(level, self.spec.mfcc)], axis=1)
 
     def _pick(self, static: FloatArray, delta: FloatArray) -> FloatArray:
         if self.spec.features == ("log_mel",):

@@ -23,9 +23,11 @@ FRAMES_AT_ONCE = 32
 
 
 def hz_to_mel(hz: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
-    """Frequency in mel; see `FrontEndSpec.mel_scale` for the two formulas."""
+    """Frequency in mel; see `FrontEndSpec.mel_scale` for the formulas."""
     if scale == "htk":
         return 2595.0 * np.log10(1.0 + hz / 700.0)
+    if scale == "kaldi":
+        return 1127.0 * np.log1p(hz / 700.0)
     linear = hz * 3.0 / 200.0
     return np.where(hz < 1000.0, linear, 15.0 + 27.0 * np.log(np.maximum(hz, 1.0) / 1000.0) / np.log(6.4))
 
@@ -34,6 +36,8 @@ def mel_to_hz(mel: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
     """Inverse of `hz_to_mel`."""
     if scale == "htk":
         return 700.0 * (10.0 ** (mel / 2595.0) - 1.0)
+    if scale == "kaldi":
+        return 700.0 * np.expm1(mel / 1127.0)
     return np.where(mel < 15.0, mel * 200.0 / 3.0, 1000.0 * np.exp((mel - 15.0) * np.log(6.4) / 27.0))
 
 
@@ -56,21 +60,26 @@ def mel_filterbank(spec: FrontEndSpec) -> NDArray[np.float64]:
 
     Source: Davis and Mermelstein, "Comparison of parametric representations", 1980.
     """
-    edges_hz = band_edges_hz(spec)
-    bins_hz = np.arange(spec.fft_samples // 2 + 1) * spec.sample_rate_hz / spec.fft_samples
-    left, centre, right = (edges_hz[i : i + spec.mel_bands, np.newaxis] for i in range(3))
-    rising = (bins_hz - left) / (centre - left)
-    falling = (right - bins_hz) / (right - centre)
+    edges = edges_hz = band_edges_hz(spec)
+    bins = np.arange(spec.fft_samples // 2 + 1) * spec.sample_rate_hz / spec.fft_samples
+    if spec.mel_scale == "kaldi":
+        edges, bins = hz_to_mel(edges, "kaldi"), hz_to_mel(bins, "kaldi")
+    left, centre, right = (edges[i : i + spec.mel_bands, np.newaxis] for i in range(3))
+    rising = (bins - left) / (centre - left)
+    falling = (right - bins) / (right - centre)
     weights = np.maximum(0.0, np.minimum(rising, falling))
     if spec.mel_norm == "slaney":
-        weights *= 2.0 / (right - left)
+        weights *= 2.0 / (edges_hz[2:] - edges_hz[:-2])[:, np.newaxis]
     return weights
 
 
-def hann_window(samples: int) -> FloatArray:
-    """Periodic Hann window of shape (samples,)."""
-    phase = 2.0 * np.pi * np.arange(samples) / samples
-    return (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
+def frame_window(spec: FrontEndSpec) -> FloatArray:
+    """What a frame is multiplied by: the Hann window, zeros on both sides; shape (fft_samples,)."""
+    length = spec.window_length
+    period = length if spec.window == "hann" else length - 1
+    hann = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / period)
+    before = (spec.fft_samples - length) // 2
+    return np.pad(hann, (before, spec.fft_samples - length - before)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -112,11 +121,13 @@ class MelStream:
 
     def __init__(self, spec: FrontEndSpec) -> None:
         self.spec = spec
-        self._hann = hann_window(spec.fft_samples)
+        self._window = frame_window(spec)
         self._bands = band_runs(spec)
         self._buffer = np.zeros(spec.fft_samples + (FRAMES_AT_ONCE - 1) * spec.hop_samples, dtype=np.float32)
+        # The samples as they are transformed.
+        self._emphasised = np.zeros_like(self._buffer) if spec.pre_emphasis else self._buffer
         # Every frame that the buffer can hold, as a view: shape (FRAMES_AT_ONCE, fft_samples).
-        self._frames = np.lib.stride_tricks.sliding_window_view(self._buffer, spec.fft_samples)[
+        self._frames = np.lib.stride_tricks.sliding_window_view(self._emphasised, spec.fft_samples)[
             :: spec.hop_samples
         ]
         # Large results in memory of their own: fresh pages cost more than the arithmetic.
@@ -171,6 +182,8 @@ class MelStream:
         if broken:
             fresh[:] = sound
             self.broken_samples += broken
+        if self.spec.pre_emphasis:
+            self._emphasise()
         count = (self._held - self.spec.fft_samples) // self.spec.hop_samples + 1
         power = self._mel_power(self._frames[:count])
         used = count * self.spec.hop_samples
@@ -179,9 +192,17 @@ class MelStream:
         self._held = self._checked = left
         return power
 
+    def _emphasise(self) -> None:
+        """Weaken low tones. The newest sample lacks the one after it: the window is 0 there."""
+        now, following = self._buffer[: self._held - 1], self._buffer[1 : self._held]
+        emphasised = self._emphasised[: self._held - 1]
+        np.multiply(now, np.float32(self.spec.pre_emphasis), out=emphasised)
+        np.subtract(following, emphasised, out=emphasised)
+        self._emphasised[self._held - 1] = 0.0
+
     def _mel_power(self, frames: FloatArray) -> FloatArray:
         count = len(frames)
-        tapered = np.multiply(frames, self._hann, out=self._tapered[:count], dtype=np.float32)
+        tapered = np.multiply(frames, self._window, out=self._tapered[:count], dtype=np.float32)
         # In double precision, then rounded. A transform in single precision would be quicker, but its
         # rounding reaches 0.002 dB in a quiet band beside a loud one, and differs on arm64. Given 32-bit
         # frames, NumPy converts by itself, in memory that it takes from the system for every call.

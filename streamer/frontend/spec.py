@@ -24,15 +24,26 @@ class FrontEndSpec:
     """Rate of the samples that go in."""
 
     fft_samples: int = 1_024
-    """Length of a frame and of its Fourier transform. The window is a periodic Hann window."""
+    """Length of a frame and of its Fourier transform."""
 
     hop_samples: int = 441
     """Distance between the starts of two frames."""
 
+    window: Literal["hann", "hann_symmetric"] = "hann"
+    """``hann`` is periodic: its period is its length. ``hann_symmetric`` is 0 at both ends."""
+
+    window_samples: int = 0
+    """Length of the window, which stands in the middle of the frame; 0 for that of the frame."""
+
+    pre_emphasis: float = 0.0
+    """Each sample becomes ``x[n + 1] - pre_emphasis * x[n]`` before the transform; 0 for none. Needs a
+    window that is 0 at the end of the frame, which therefore needs no sample after its own."""
+
     mel_bands: int = 64
-    mel_scale: Literal["htk", "slaney"] = "htk"
+    mel_scale: Literal["htk", "slaney", "kaldi"] = "htk"
     """``htk``: 2595 log10(1 + f / 700) (Young et al., The HTK Book). ``slaney``: linear below
-    1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998)."""
+    1 kHz, logarithmic above (Slaney, Auditory Toolbox, 1998). ``kaldi``: 1127 ln(1 + f / 700), and
+    the sides of the triangles are straight in mel, not in Hz (Povey et al., Kaldi, 2011)."""
 
     mel_norm: Literal["none", "slaney"] = "none"
     """``none``: triangles of height 1. ``slaney``: triangles of area 1 (2 / bandwidth in Hz)."""
@@ -41,8 +52,11 @@ class FrontEndSpec:
     fmax_hz: float = 11_025.0
 
     floor: float = 1e-5
-    """Mel power below which nothing is told apart; log-mel never falls under 10 log10(floor) dB.
-    A sine of full scale has a power of (fft_samples / 4) squared."""
+    """Mel power below which nothing is told apart; a frame without more in any band is silent.
+    A sine of full scale has a power of (fft_samples / 4) squared, when the window fills the frame."""
+
+    log: Literal["db_floor", "ln_offset"] = "db_floor"
+    """Log-mel: ``db_floor`` is 10 log10(max(power, floor)), ``ln_offset`` is ln(power + floor)."""
 
     mfcc: int = 0
     """Number of cepstral coefficients, 0 for none."""
@@ -65,10 +79,24 @@ class FrontEndSpec:
             )
         if not 1 <= self.hop_samples <= self.fft_samples:
             refuse(f"hop_samples is {self.hop_samples}; it must lie between 1 and fft_samples")
+        if self.window not in ("hann", "hann_symmetric"):
+            refuse(f"window is {self.window!r}; it must be 'hann' or 'hann_symmetric'")
+        if self.window_samples and not 16 <= self.window_samples <= self.fft_samples:
+            refuse(
+                f"window_samples is {self.window_samples}; "
+                "it must lie between 16 and fft_samples, or be 0 for fft_samples"
+            )
+        if not 0 <= self.pre_emphasis <= 1:
+            refuse(f"pre_emphasis is {self.pre_emphasis}; it must lie between 0 and 1")
+        if self.pre_emphasis and self.window == "hann" and self.window_length == self.fft_samples:
+            refuse(
+                "pre_emphasis looks one sample ahead: it needs a window_samples below fft_samples, "
+                "or window = 'hann_symmetric'"
+            )
         if self.mel_bands < 1:
             refuse(f"mel_bands is {self.mel_bands}; at least 1 is needed")
-        if self.mel_scale not in ("htk", "slaney"):
-            refuse(f"mel_scale is {self.mel_scale!r}; it must be 'htk' or 'slaney'")
+        if self.mel_scale not in ("htk", "slaney", "kaldi"):
+            refuse(f"mel_scale is {self.mel_scale!r}; it must be 'htk', 'slaney' or 'kaldi'")
         if self.mel_norm not in ("none", "slaney"):
             refuse(f"mel_norm is {self.mel_norm!r}; it must be 'none' or 'slaney'")
         if not 0 <= self.fmin_hz < self.fmax_hz <= self.sample_rate_hz / 2:
@@ -78,6 +106,8 @@ class FrontEndSpec:
             )
         if not 1e-30 <= self.floor <= 1e30:
             refuse(f"floor is {self.floor}; it must be above 0 and within 32-bit floats")
+        if self.log not in ("db_floor", "ln_offset"):
+            refuse(f"log is {self.log!r}; it must be 'db_floor' or 'ln_offset'")
         if not 3 <= self.delta_frames <= 999 or self.delta_frames % 2 == 0:
             refuse(f"delta_frames is {self.delta_frames}; an odd number of at least 3 is needed, 999 at most")
         if not self.features or len(set(self.features)) != len(self.features):
@@ -88,6 +118,11 @@ class FrontEndSpec:
         wants_mfcc = any(name.startswith("mfcc") for name in self.features)
         if wants_mfcc and not 1 <= self.mfcc <= self.mel_bands:
             refuse(f"mfcc is {self.mfcc}; between 1 and mel_bands coefficients are possible")
+
+    @property
+    def window_length(self) -> int:
+        """Length of the window in samples."""
+        return self.window_samples or self.fft_samples
 
     def width(self, feature: Feature) -> int:
         """Number of columns of one feature."""

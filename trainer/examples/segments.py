@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import SourceError
-from streamer.frontend import MelStream
+from streamer.frontend import MelStream, decibels_of
 from streamer.tables import to_table
 from streamer.types import FloatArray
 from trainer.datasets import Background, Clip
@@ -77,7 +77,8 @@ def segment_starts(values: FloatArray, recipe: Recipe) -> list[int]:
     level = recipe.front_end.columns("log_mel")
     silent_db = max(recipe.segments.silent_below_db, 10 * np.log10(recipe.front_end.floor) + 1e-3)
     starts = range(0, len(values) - frames + 1, recipe.segments.hop_frames)
-    return [at for at in starts if values[at : at + frames, level].mean() > silent_db]
+    levels_db = decibels_of(values[:, level], recipe.front_end)
+    return [at for at in starts if levels_db[at : at + frames].mean() > silent_db]
 
 
 def clip_features(

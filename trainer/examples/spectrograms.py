@@ -71,7 +71,7 @@ def spectrogram_of(
 
 def mel_table(spec: FrontEndSpec) -> dict[str, Any]:
     """What of a front end mel power depends on."""
-    later = {"features", "mfcc", "delta_frames", "floor"}
+    later = {"features", "mfcc", "delta_frames", "floor", "log"}
     return {key: value for key, value in to_table(spec).items() if key not in later}
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from streamer.errors import SourceError
-from streamer.frontend import FrontEndSpec, MelStream, log_mel, mfcc
+from streamer.frontend import FrontEndSpec, MelStream, decibels_of, log_mel, mfcc
 from streamer.types import FloatArray
 from trainer.datasets import Clip, read_background
 from trainer.examples.augment import ExampleMaker, mask
@@ -102,8 +102,9 @@ def view(title: str, samples: FloatArray, spec: FrontEndSpec) -> View:
 
 
 def _view(title: str, samples: FloatArray | None, power: FloatArray, spec: FrontEndSpec) -> View:
-    level = log_mel(power, spec.floor)
+    level = log_mel(power, spec)
     cepstrum = mfcc(level, spec.mfcc or min(COEFFICIENTS, spec.mel_bands))
+    level = decibels_of(level, spec)
     return View(title, samples, level, cepstrum, spec.sample_rate_hz, spec.duration_s(len(level)))
 
 
