@@ -51,6 +51,7 @@ class Small:
 MEL = (InputShape(32, 12, 2),)
 TWO = (InputShape(16, 12, 2), InputShape(16, 5))
 FAMILIES = {
+    "efficientat": Small("efficientat", (InputShape(64, 32),), {"width": 0.1, "hidden": 32}),
     "multibranch full": Small("multibranch", TWO, {"size": "full", "units": 4, "dense": 8}),
     "multibranch slim": Small("multibranch", TWO, {"size": "slim", "units": 4}),
     "multilabel": Small("multilabel", MEL, {"filters": 8, "dense": 32}),

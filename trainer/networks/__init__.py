@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.networks.efficientat import efficientat
 from trainer.networks.multibranch import multibranch
 from trainer.networks.multilabel import multilabel
 from trainer.networks.piczak import piczak
@@ -18,6 +19,7 @@ from trainer.networks.residual import residual
 from trainer.networks.shape import InputShape, NetworkError
 
 NETWORKS: dict[str, Callable[..., Any]] = {
+    "efficientat": efficientat,
     "multibranch": multibranch,
     "multilabel": multilabel,
     "piczak": piczak,
