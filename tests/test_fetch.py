@@ -1,4 +1,4 @@
-"""Fetching datasets: from real servers that cut, refuse and forget; archives that are not to be trusted."""
+"""Fetching: from real servers that cut, refuse and forget; archives that are not to be trusted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ from pathlib import Path
 
 import pytest
 from command import wait_until
+from conftest import skip_or_fail
 from disks import small_disk, unwritable_folder
 from test_datasets import ESC50_COLUMNS, ESC50_ROWS, URBANSOUND8K_COLUMNS, URBANSOUND8K_ROWS
 
-import trainer.datasets.fetch
+import trainer.download
+from trainer.cli import main
+from trainer.commands.fetch import DATASETS, NETWORKS
 from trainer.datasets import read_dataset
-from trainer.datasets.fetch import ARCHIVES, URL_VARIABLE, Archive, FetchError, fetch, fetch_archive
+from trainer.datasets.fetch import ARCHIVES, Archive, fetch, fetch_archive
+from trainer.download import URL_VARIABLE, FetchError
+from trainer.networks.published import PUBLISHED, Published, fetch_published
 
 NOISE = os.urandom(400_000)
 """What makes archives large: nothing compresses it."""
@@ -181,7 +186,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits between attempts here."""
-    monkeypatch.setattr(trainer.datasets.fetch, "PAUSE_S", 0.0)
+    monkeypatch.setattr(trainer.download, "PAUSE_S", 0.0)
 
 
 def refusal(archive: Archive, to: Path) -> str:
@@ -306,8 +311,8 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_server_that_falls_silent(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer.datasets.fetch, "TIMEOUT_S", 0.1)
-    monkeypatch.setattr(trainer.datasets.fetch, "PATIENCE", 1)
+    monkeypatch.setattr(trainer.download, "TIMEOUT_S", 0.1)
+    monkeypatch.setattr(trainer.download, "PATIENCE", 1)
     server.content, server.ranges, server.wait_after = ESC50_ZIP, False, 300_000
     line = refusal(small("esc50", ESC50_ZIP), tmp_path)
     assert line.startswith("no connection to 127.0.0.1 after 0.3 MB: timed out; ")
@@ -490,3 +495,87 @@ def test_a_disk_that_gets_full(server: Server, tmp_path: Path) -> None:
         line = refusal(small("esc50", ESC50_ZIP), disk)
         assert line.startswith(f"cannot write to {disk}: No space left on device; ")
         assert names(disk) == ["ESC-50.zip.part"]
+
+
+# Networks
+
+WEIGHTS = NOISE[:300_000]
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> Published:
+    """A published network whose file is small noise."""
+    network = replace(
+        PUBLISHED["efficientat-mn04"],
+        size_bytes=len(WEIGHTS),
+        sha256=hashlib.sha256(WEIGHTS).hexdigest(),
+    )
+    monkeypatch.setitem(PUBLISHED, network.name, network)
+    return network
+
+
+def test_the_command_line_knows_what_can_be_fetched() -> None:
+    assert set(DATASETS) == set(ARCHIVES)
+    assert set(NETWORKS) == set(PUBLISHED)
+
+
+def test_a_network_is_fetched_once(
+    server: Server, tmp_path: Path, published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.content = WEIGHTS
+    to = tmp_path / "networks" / "here"
+    for _ in range(2):
+        assert main(["fetch", published.name, "--to", str(to)]) == 0
+        assert capsys.readouterr().out == f"{to / published.file}; licence MIT\n"
+    assert (to / published.file).read_bytes() == WEIGHTS
+    assert names(to) == [published.file]
+    assert server.asked == [None]
+
+
+def test_a_part_of_a_network_is_continued(server: Server, tmp_path: Path, published: Published) -> None:
+    server.content, server.cut_after = WEIGHTS, 100_000
+    (tmp_path / f"{published.file}.part").write_bytes(WEIGHTS[:70_000])
+    assert fetch_published(published.name, tmp_path).read_bytes() == WEIGHTS
+    assert server.asked == ["bytes=70000-", "bytes=170000-", "bytes=270000-"]
+
+
+def test_a_network_with_another_checksum_is_refused(
+    server: Server, tmp_path: Path, published: Published, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server.content = flipped(WEIGHTS, 1_000)
+    file = tmp_path / published.file
+    for _ in range(2):
+        assert main(["fetch", published.name, "--to", str(tmp_path)]) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert f"{file} is not what was published: its SHA-256 is " in said
+        assert said.endswith(f"expected {published.sha256}; remove it to download it again")
+    assert len(server.asked) == 1
+    file.unlink()
+    server.content = WEIGHTS
+    assert fetch_published(published.name, tmp_path) == file
+
+
+def test_a_network_that_is_not_there(server: Server, tmp_path: Path, published: Published) -> None:
+    server.status = 404
+    with pytest.raises(FetchError, match=rf"{published.file} is not there any more \(404\); set"):
+        fetch_published(published.name, tmp_path)
+    with pytest.raises(FetchError, match="no network 'ear' to fetch; known are efficientat-mn04"):
+        fetch_published("ear", tmp_path)
+    with (
+        unwritable_folder(tmp_path) as folder,
+        pytest.raises(FetchError, match=f"cannot write to {folder / 'here'}: "),
+    ):
+        fetch_published(published.name, folder / "here")
+
+
+@pytest.mark.recordings
+def test_the_published_network_has_the_stated_checksum(
+    server: Server, tmp_path: Path, esc_data: Path
+) -> None:
+    network = PUBLISHED["efficientat-mn04"]
+    there = esc_data.parent / "peers" / network.file
+    if not there.is_file():
+        skip_or_fail(f"there is no {there}")
+    server.content = there.read_bytes()
+    assert len(server.content) == network.size_bytes
+    assert fetch_published(network.name, tmp_path).read_bytes() == server.content

@@ -9,7 +9,7 @@ import sys
 from streamer.errors import EscListenError
 from trainer.commands import calibrate, crossval, evaluate, export, fetch, fit, mix, report, scenes
 from trainer.datasets import DatasetError
-from trainer.datasets.fetch import FetchError
+from trainer.download import FetchError
 from trainer.errors import ExportError
 from trainer.networks import NetworkError
 from trainer.recipe import RecipeError

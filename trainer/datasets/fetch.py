@@ -16,45 +16,21 @@ server can do that.
 from __future__ import annotations
 
 import gzip
-import hashlib
-import http.client
-import itertools
-import os
 import re
 import shutil
 import tarfile
-import time
-import urllib.error
-import urllib.request
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from trainer.datasets import DatasetError, read_dataset
+from trainer.download import CHUNK_BYTES, FetchError, address, bytes_bars, download, size_of, verify
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-CHUNK_BYTES = 1 << 18
-TIMEOUT_S = 30.0
-"""How long a server may say nothing."""
-
-PATIENCE = 4
-"""After so many lost connections without anything new in between the download gives up."""
-
-PAUSE_S = 1.0
-"""After the first fruitless attempt; it is 3, 7, ... times as long after further ones."""
-
-URL_VARIABLE = "ESC_TRAIN_FETCH_URL"
-"""Environment variable with the address of a folder that holds the archives, such as a mirror's."""
-
-
-class FetchError(Exception):
-    """A dataset cannot be fetched; the message says what to do."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +116,7 @@ def fetch_archive(archive: Archive, to: Path, base_url: str | None = None) -> Pa
     """As `fetch`, for any archive."""
     if _is_complete(archive, to):
         return to
-    mirror = base_url or os.environ.get(URL_VARIABLE)
-    url = f"{mirror.rstrip('/')}/{archive.file}" if mirror else archive.url
+    url = address(archive.url, archive.file, base_url)
     packed = to / archive.file
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -152,10 +127,11 @@ def fetch_archive(archive: Archive, to: Path, base_url: str | None = None) -> Pa
                     "remove it, or choose another folder"
                 )
         _check_room(archive, to)
-        with _bars() as bars:
+        with bytes_bars() as bars:
             if not packed.exists():
                 download(url, packed, archive.packed_bytes, bars)
-            _verify(archive, packed, bars)
+            if archive.md5:
+                verify(packed, "md5", archive.md5, bars)
             _unpack(archive, packed, to, bars)
         packed.unlink()
     except OSError as error:
@@ -165,146 +141,14 @@ def fetch_archive(archive: Archive, to: Path, base_url: str | None = None) -> Pa
     return to
 
 
-# Downloading
-
-
-BROKEN = "it broke off"
-
-
-class _LostError(Exception):
-    """The connection broke off or never came about."""
-
-
-def download(url: str, file: Path, expected_bytes: int, bars: Progress) -> None:
-    """Download a file; what an earlier attempt left in ``FILE.part`` is continued.
-
-    A broken connection is taken up again, as long as each attempt gets farther than the ones before;
-    after a fruitless one there is a pause.
-
-    Args:
-        expected_bytes: what the bar takes for the whole when the server does not say it.
-
-    Raises:
-        FetchError: the server cannot be reached, does not have the file, or breaks off again and again.
-        OSError: the disk does not want it.
-    """
-    part = file.with_name(f"{file.name}.part")
-    task = bars.add_task(f"downloading {file.name}", total=expected_bytes)
-    farthest = _size(part)
-    losses = 0
-    for attempt in itertools.count():
-        try:
-            _receive(
-                url,
-                part,
-                lambda done, total: bars.update(task, completed=done, total=total or expected_bytes),
-            )
-            break
-        except _LostError as error:
-            reached = _size(part)
-            losses = 0 if reached > farthest else losses + 1
-            # What never came about is reported at once.
-            if losses == PATIENCE or (attempt == 0 and losses):
-                after = f" after {farthest / 1e6:.1f} MB" if farthest else ""
-                raise FetchError(
-                    f"no connection to {urlsplit(url).hostname}{after}: {error}; "
-                    "check the network, the same command continues"
-                ) from error
-            farthest = max(farthest, reached)
-            time.sleep(PAUSE_S * (2**losses - 1))
-    part.replace(file)
-
-
-def _receive(url: str, part: Path, show: Callable[[int, int | None], None]) -> None:
-    """Complete the part with one request.
-
-    Raises:
-        _LostError: the connection broke; what came before is in the part.
-        FetchError: the server refuses.
-    """
-    have = _size(part)
-    headers = {"User-Agent": "esc-train"} | ({"Range": f"bytes={have}-"} if have else {})
-    try:
-        request = urllib.request.Request(url, headers=headers)
-        response = urllib.request.urlopen(request, timeout=TIMEOUT_S)
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code != 416 or not have:
-                raise FetchError(_refusal(url, error.code, error.reason)) from error
-            whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
-        if not whole or int(whole[1]) != have:
-            # Longer than the file: this is no part of it.
-            part.unlink()
-            _receive(url, part, show)
-        return
-    except ValueError as error:
-        raise FetchError(f"{url} is no address of a file: {error}") from error
-    except (OSError, http.client.HTTPException) as error:
-        raise _LostError(_reason(error)) from error
-    with response:
-        continues = response.status == 206
-        if continues and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise FetchError(f"{url} cannot be continued: the server sends another part; remove {part}")
-        have = have if continues else 0
-        length = response.headers.get("Content-Length")
-        total = have + int(length) if length else None
-        with part.open("ab" if continues else "wb") as file:
-            while total is None or have < total:
-                show(have, total)
-                try:
-                    # Whatever is there, so that nothing is lost when the connection breaks.
-                    block = response.read1(CHUNK_BYTES)
-                except (OSError, http.client.HTTPException) as error:
-                    raise _LostError(_reason(error)) from error
-                if not block:
-                    break
-                file.write(block)
-                have += len(block)
-        show(have, total)
-    if total is not None and have < total:
-        raise _LostError(BROKEN)
-
-
-def _refusal(url: str, status: int, reason: str) -> str:
-    """What a server's answer means for the person who waits."""
-    if status in (404, 410):
-        return f"{url} is not there any more ({status}); set {URL_VARIABLE} to the address of a mirror"
-    return f"{url} cannot be downloaded now: {status} {reason}; try again later, the same command continues"
-
-
-def _reason(error: Exception) -> str:
-    """Why there is no connection, in the system's words."""
-    if isinstance(error, http.client.IncompleteRead):
-        return BROKEN
-    inner = error.reason if isinstance(error, urllib.error.URLError) else error
-    return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
-
-
 # Checking and unpacking
-
-
-def _verify(archive: Archive, packed: Path, bars: Progress) -> None:
-    """Compare the checksum, where one was published."""
-    if archive.md5 is None:
-        return
-    digest = hashlib.md5(usedforsecurity=False)
-    task = bars.add_task(f"checking {packed.name}", total=_size(packed))
-    with packed.open("rb") as file:
-        while block := file.read(CHUNK_BYTES):
-            digest.update(block)
-            bars.advance(task, len(block))
-    if digest.hexdigest() != archive.md5:
-        raise FetchError(
-            f"{packed} is not what was published: its MD5 is {digest.hexdigest()}, expected {archive.md5}; "
-            "remove it to download it again"
-        )
 
 
 def _unpack(archive: Archive, packed: Path, to: Path, bars: Progress) -> None:
     """Unpack beside, look whether everything is there, and only then move it into place."""
     unpacked = to / ".unpacking"
     shutil.rmtree(unpacked, ignore_errors=True)
-    task = bars.add_task(f"unpacking {packed.name}", total=_size(packed))
+    task = bars.add_task(f"unpacking {packed.name}", total=size_of(packed))
     with packed.open("rb") as file:
         try:
             for name, stream in _members(file, packed.suffix):
@@ -322,7 +166,7 @@ def _unpack(archive: Archive, packed: Path, to: Path, bars: Progress) -> None:
             RuntimeError,
         ) as error:
             raise FetchError(f"{packed} is damaged: {error}; remove it to download it again") from error
-    bars.update(task, completed=_size(packed))
+    bars.update(task, completed=size_of(packed))
     if not _is_complete(archive, unpacked):
         raise FetchError(
             f"{packed} does not hold the {archive.clips} clips of {archive.title}; "
@@ -379,7 +223,7 @@ def _is_complete(archive: Archive, folder: Path) -> bool:
 def _check_room(archive: Archive, to: Path) -> None:
     """Refuse at once what would fail after an hour."""
     packed = to / archive.file
-    there = _size(packed) + _size(packed.with_name(f"{packed.name}.part"))
+    there = size_of(packed) + size_of(packed.with_name(f"{packed.name}.part"))
     needed = max(0, archive.packed_bytes - there) + archive.unpacked_bytes
     free = shutil.disk_usage(to).free
     if free < needed:
@@ -387,29 +231,3 @@ def _check_room(archive: Archive, to: Path) -> None:
             f"{to} has {free / 1e9:.1f} GB free, but {archive.title} needs {needed / 1e9:.1f} GB "
             "until it is unpacked; make room, or choose another folder"
         )
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _bars() -> Progress:
-    """Bars of bytes on stderr."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
