@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signals import blocks_of, chirp, noise, same_bits, silence, tone
 
+from streamer.edges import EdgeFinder
 from streamer.errors import ModelError
-from streamer.frontend import FrontEnd, FrontEndSpec, decibels_of, features_of, mel_filterbank
+from streamer.frontend import FrontEnd, FrontEndSpec, decibels_of, features_of, log_mel, mel_filterbank
 from streamer.sources.resample import StreamResampler
-from streamer.types import Block, FloatArray, Frames
+from streamer.types import Block, FloatArray, Frames, Window
 
 TOLERANCE_DB = 1e-3
 """Largest difference to librosa, which computes in another order."""
@@ -183,6 +184,32 @@ def test_either_logarithm_can_be_had_in_decibels() -> None:
     assert ((offset > decibels - 1e-3) & (offset < decibels + 3.02)).all()
 
 
+def test_edges_are_found_whichever_logarithm_a_front_end_takes() -> None:
+    rate_hz = EAR.sample_rate_hz
+    samples = noise(2.0, rate_hz, 1e-3)
+    samples[20_000:40_000] += tone(1_000.0, 20_000 / rate_hz, rate_hz)
+    frames = features_of(samples, EAR)
+    window = Window(0, len(samples), frames.values, 0, len(samples))
+    finder = EdgeFinder(EAR)
+    onset, offset = finder.onset(window), finder.offset(window)
+    assert onset is not None
+    assert offset is not None
+    assert abs(onset - 20_000) <= 2 * EAR.hop_samples
+    assert abs(offset - 40_000) <= 2 * EAR.hop_samples
+    # No edge at 4 dB, one at 9: as natural logarithms 0.9 and 2.1, which taken for decibels are both none.
+    softer = dataclasses.replace(window, values=_with_a_step(frames.values, 4.0))
+    assert finder.onset(softer) is None
+    louder = dataclasses.replace(window, values=_with_a_step(frames.values, 9.0))
+    assert finder.onset(louder) is not None
+
+
+def _with_a_step(values: FloatArray, step_db: float) -> FloatArray:
+    """Natural logarithms of a level that rises once, in the middle."""
+    steady = np.zeros_like(values)
+    steady[len(values) // 2 :] = step_db * np.log(10.0) / 10.0
+    return steady
+
+
 def test_samples_too_few_for_a_frame_give_none() -> None:
     frames = features_of(silence(0.01, 22_050), FrontEndSpec())
     assert frames.values.shape == (0, 64)
@@ -257,18 +284,20 @@ def test_reset_starts_afresh_without_a_gap() -> None:
     assert_same(frames, Frames(3_000, expected.values, expected.silent))
 
 
-def test_silence_is_flagged_frame_by_frame() -> None:
-    spec = FrontEndSpec()
-    samples = silence(1.0, 22_050)
-    samples[10_000:12_000] = tone(1_000.0, 2_000 / 22_050, 22_050)
+@pytest.mark.parametrize("spec", [SPECS["default"], EAR], ids=["default", "pre-emphasis"])
+def test_silence_is_flagged_frame_by_frame(spec: FrontEndSpec) -> None:
+    rate_hz = spec.sample_rate_hz
+    samples = silence(1.0, rate_hz)
+    samples[10_000:12_000] = tone(1_000.0, 2_000 / rate_hz, rate_hz)
     frames = features_of(samples, spec)
     starts = np.arange(len(frames.values)) * spec.hop_samples
     # The Hann window is next to zero at its ends, so a frame may just miss the sound there.
-    certainly = (starts + spec.fft_samples - 32 > 10_000) & (starts + 32 < 12_000)
+    margin = (spec.fft_samples - spec.window_length) // 2 + 32
+    certainly = (starts + spec.fft_samples - margin > 10_000) & (starts + margin < 12_000)
     possibly = (starts + spec.fft_samples > 10_000) & (starts < 12_000)
     assert not frames.silent[certainly].any()
     assert frames.silent[~possibly].all()
-    assert (frames.values[~possibly] == 10 * np.log10(np.float32(spec.floor))).all()
+    assert np.unique(frames.values[~possibly]) == log_mel(np.zeros(1, np.float32), spec)
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
@@ -285,8 +314,8 @@ def test_broken_samples_are_counted_and_taken_as_zero(spec: FrontEndSpec, broken
     assert front_end.broken_samples == 3
 
 
-def test_an_absurdly_large_sample_is_harmless_to_later_frames() -> None:
-    spec = FrontEndSpec()
+@pytest.mark.parametrize("spec", [SPECS["default"], EAR], ids=["default", "pre-emphasis"])
+def test_an_absurdly_large_sample_is_harmless_to_later_frames(spec: FrontEndSpec) -> None:
     samples = mixed(1.0, spec.sample_rate_hz)
     clean = features_of(samples, spec)
     samples[3_000] = 1e30
@@ -344,12 +373,12 @@ def test_every_feature_agrees_with_librosa_or_the_formula() -> None:
     # Noise everywhere: the digital zeros of 32 bits and of 64 bits are not the same.
     samples = noise(2.0, spec.sample_rate_hz) + tone(900.0, 2.0, spec.sample_rate_hz)
     ours = features_of(samples, spec).values
-    log_mel = librosa_mel_db(samples, spec)
-    mfcc = librosa.feature.mfcc(S=log_mel.T, n_mfcc=spec.mfcc, dct_type=2, norm="ortho").T
+    level = librosa_mel_db(samples, spec)
+    mfcc = librosa.feature.mfcc(S=level.T, n_mfcc=spec.mfcc, dct_type=2, norm="ortho").T
     expected = {
-        "log_mel": log_mel,
+        "log_mel": level,
         "mfcc": mfcc,
-        "log_mel_delta": delta_by_the_book(log_mel, spec.delta_frames // 2),
+        "log_mel_delta": delta_by_the_book(level, spec.delta_frames // 2),
         "mfcc_delta": delta_by_the_book(mfcc, spec.delta_frames // 2),
     }
     assert ours.shape[1] == spec.frame_columns == 2 * (13 + 40)
