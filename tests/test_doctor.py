@@ -298,14 +298,16 @@ SILENCE = np.zeros(48_000, np.float32)
     [
         ([noise(0.1)], "ok", "peak -20.0 dBFS, mean -24.8 dBFS"),
         ([noise(0.1), noise(0.1, 1)], "ok", "peak -20.0 dBFS"),
-        ([SILENCE], "problem", "digital zeros only: it is muted or dead"),
-        ([SILENCE, SILENCE], "problem", "digital zeros only"),
-        ([SILENCE, noise(0.1)], "warning", "channel 1 gives digital zeros only"),
+        ([SILENCE], "problem", "digital silence only: it is muted or dead"),
+        ([SILENCE, SILENCE], "problem", "digital silence only"),
+        ([SILENCE + np.float32(0.3)], "problem", "digital silence only"),
+        ([noise(1.0).round() / 32_768], "problem", "digital silence only"),
+        ([SILENCE, noise(0.1)], "warning", "channel 1 gives digital silence only"),
         ([noise(0.0005)], "warning", "very quiet: peak -66.0 dBFS"),
         ([np.clip(noise(2.0), -1, 1)], "warning", "too loud, it clips"),
         ([noise(0.9)], "warning", "loud all the time"),
         ([SILENCE[:0]], "problem", "gives no sound at all"),
-        ([np.full(48_000, np.nan, np.float32)], "problem", "digital zeros only"),
+        ([np.full(48_000, np.nan, np.float32)], "problem", "digital silence only"),
     ],
 )
 def test_levels(channels: list[FloatArray], verdict: str, says: str) -> None:
@@ -383,7 +385,7 @@ def test_a_microphone_that_is_muted(server: SoundServer, tmp_path: Path) -> None
     assert found["devices"].says.startswith("default will be used; there are: ")
     assert found["rate"].verdict == "ok"
     assert found["level"].verdict == "problem"
-    assert found["level"].says == "default gives digital zeros only: it is muted or dead"
+    assert found["level"].says == "default gives digital silence only: it is muted or dead"
 
 
 @pytest.mark.sound_server

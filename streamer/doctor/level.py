@@ -10,9 +10,11 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from streamer.doctor.finding import Finding, ok, problem, warning
 from streamer.native import quiet_native_code
+from streamer.sources.alive import STILL, TOLERANCE, swing
 from streamer.sources.devices import InputDevice, load_sounddevice
 from streamer.types import FloatArray
 
@@ -41,6 +43,9 @@ class Heard:
     peak: FloatArray
     """Highest amplitude; 1 is full scale."""
 
+    swing: NDArray[np.float64]
+    """From the lowest sample to the highest."""
+
     power: FloatArray
     """Mean square."""
 
@@ -57,6 +62,7 @@ class Heard:
         size = np.abs(samples)
         return cls(
             size.max(axis=0, initial=0.0),
+            swing(samples),
             (samples**2).sum(axis=0) / max(1, len(samples)),
             int((size >= CLIPPED).sum()),
             len(samples),
@@ -147,7 +153,7 @@ def check_level(
 def judge(heard: Heard, name: str) -> Finding:
     """Is that the sound of a living microphone, at a good level?"""
     figures = f"peak {heard.peak_dbfs:.1f} dBFS, mean {heard.mean_dbfs:.1f} dBFS"
-    dead = [number for number, peak in enumerate(heard.peak, start=1) if peak == 0.0]
+    dead = [number for number, far in enumerate(heard.swing, start=1) if far <= TOLERANCE * STILL]
     if not heard.samples:
         return problem(
             CHECK,
@@ -157,7 +163,7 @@ def judge(heard: Heard, name: str) -> Finding:
     if len(dead) == len(heard.peak):
         return problem(
             CHECK,
-            f"{name} gives digital zeros only: it is muted or dead",
+            f"{name} gives digital silence only: it is muted or dead",
             "alsamixer, F6 for the card, F4 for capture: unmute it and raise it; or its own switch",
         )
     if heard.clipped > heard.samples // 1_000:
@@ -170,7 +176,7 @@ def judge(heard: Heard, name: str) -> Finding:
         alive = next(number for number in range(1, len(heard.peak) + 1) if number not in dead)
         return warning(
             CHECK,
-            f"{figures}; channel {', '.join(map(str, dead))} gives digital zeros only",
+            f"{figures}; channel {', '.join(map(str, dead))} gives digital silence only",
             f"listen to the living one, or half of the level is lost: --channel {alive}",
         )
     if heard.peak_dbfs < QUIET_PEAK_DBFS:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from streamer.ledger import Cause, Gap, Ledger
 from streamer.mend import mended
+from streamer.sources.alive import is_alive
 from streamer.sources.capture import Capture, Tick
 from streamer.sources.mixdown import to_mono
 from streamer.sources.resample import StreamResampler, convert_index
@@ -93,7 +94,7 @@ class StreamPlacer:
         self._latency_s = float("inf")
         self.broken_samples = 0
         self.heard_sound = False
-        """True when the blocks of the last `read` were not all digital zeros."""
+        """True when what was read last may be the sound of a working microphone."""
 
     @property
     def latency_s(self) -> float:
@@ -155,7 +156,7 @@ class StreamPlacer:
         samples, broken = mended(got.samples)
         self.broken_samples += broken
         mono = to_mono(samples, self._channel)
-        self.heard_sound = bool(mono.any())
+        self.heard_sound = is_alive(samples, self._channel)
         start = self._position - self._run_position
         self._position += len(mono)
         self._ledger.captured += self._index_at(self._position) - self._index_at(self._position - len(mono))

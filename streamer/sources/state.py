@@ -8,7 +8,7 @@ State = Literal["starting", "listening", "silent", "stalled", "recovering", "fai
 """See `CaptureState`; a source that has come to its end is ``finished``."""
 
 SILENT_AFTER_S = 5.0
-"""Nothing but digital zeros for so long is an alarm: no microphone is that quiet."""
+"""Nothing but zeros, or a constant, for so long is an alarm: no microphone is that quiet (`alive`)."""
 
 STALLED_AFTER_S = 2.0
 """An open device that gives nothing for so long has stalled."""
@@ -31,8 +31,8 @@ class CaptureState:
     ========== ============================================ ===========
     (begin)                                                 starting
     starting   samples come                                 listening
-    listening  only digital zeros for `silent_after_s`      silent
-    silent     a sample that is not zero                    listening
+    listening  only dead samples for `silent_after_s`       silent
+    silent     samples that swing                           listening
     listening, no samples for `stalled_after_s`             stalled
     silent
     stalled    samples come                                 listening
@@ -82,7 +82,7 @@ class CaptureState:
         self._patient_since_s = now_s
 
     def heard(self, now_s: float, sound: bool) -> None:
-        """Samples came; `sound` is false when all of them were digital zeros."""
+        """Samples came; `sound` is false when no working microphone gives such."""
         if self._over:
             return
         self._patient_since_s = self._last_sample_s = now_s
