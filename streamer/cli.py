@@ -12,7 +12,7 @@ from pathlib import Path
 
 from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
-from streamer.settings import Settings, read_settings
+from streamer.settings import Settings, SourceSettings, read_settings
 from streamer.tables import TableError, from_table, to_table
 
 DESCRIPTION = """\
@@ -63,6 +63,9 @@ def build_parser() -> argparse.ArgumentParser:
     add("--rate", type=int, metavar="HZ", help="raw PCM: samples per second (default 44100)")
     add("--channels", type=int, metavar="N", help="raw PCM: number of channels (default 1)")
     add("--format", choices=("s16le", "f32le"), help="raw PCM: sample format (default s16le)")
+    add("--live", action="store_true", default=None, help="raw PCM: it is live; otherwise ten seconds tell")
+    add("--start", metavar="WHEN", help="recordings: a date, name (the one in the file's name) or mtime")
+    add("--time-zone", metavar="ZONE", help="of dates that name none (default: that of the system)")
     add("--realtime", action="store_true", default=None, help="play files at their own speed")
     add("--duration", type=float, metavar="S", help="stop after so many seconds of audio")
     add("--demo", action="store_true", help="listen to a scene that the program makes up itself")
@@ -78,7 +81,8 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument_group("what comes out").add_argument
     add("--csv", metavar="PATH", help="the event log (default esc-events.csv)")
     add("--no-csv", action="store_true", help="write no log")
-    add("--rotate", metavar="WHEN", help="begin a new log daily (UTC), or at a size such as 10MB")
+    add("--rotate", metavar="WHEN", help="begin a new log daily, or at a size such as 10MB")
+    add("--local-time", action="store_true", default=None, help="local time with its offset instead of UTC")
     add("--keep", type=int, metavar="N", help="delete rotated logs beyond the latest N (default: keep all)")
     add(
         "--note-column",
@@ -116,6 +120,9 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
             "rate_hz": options.rate,
             "channels": options.channels,
             "format": options.format,
+            "live": options.live,
+            "start": options.start,
+            "time_zone": options.time_zone,
             "realtime": options.realtime,
             "duration_s": options.duration,
         },
@@ -131,6 +138,7 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
             "json": options.json,
             "rotate": options.rotate,
             "keep": options.keep,
+            "local_time": options.local_time,
             "note_column": options.note_column,
             "journal": "" if options.no_journal else options.journal,
         },
@@ -143,6 +151,27 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
         return from_table(Settings, table)
     except TableError as error:
         raise SettingsError(str(error)) from error
+
+
+def contradiction(source: SourceSettings, demo: bool) -> str:
+    """What cannot be together in the settings of live input and dates; empty if all can."""
+    if demo:
+        given = source.start or source.live
+        return "--demo brings its own sound; leave out --start and --live" if given else ""
+    if source.live and "-" not in source.input:
+        return "--live says something about --input - only"
+    if not source.start:
+        return ""
+    if source.live:
+        return "--live and --start contradict each other: what is live dates itself"
+    if "mic" in source.input:
+        return "--start is for recordings; a microphone dates what it hears itself"
+    if source.start in ("name", "mtime"):
+        no_file = "-" in source.input
+        return "standard input has no name; say when it began: --start 2026-11-21T08:31:02" if no_file else ""
+    if len(source.input) > 1:
+        return "one date fits one recording; for several there are --start name and --start mtime"
+    return ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -231,6 +260,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         parser.error(str(error))
     if len(settings.source.input) > 1 and {"mic", "-"} & set(settings.source.input):
         parser.error("mic and - cannot be combined with other inputs")
+    if problem := contradiction(settings.source, options.demo):
+        parser.error(problem)
     from streamer.session import run_session
 
     return run_session(settings, demo=options.demo, screenshot=options.screenshot)

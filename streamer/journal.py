@@ -24,6 +24,8 @@ Capture adds its own kinds:
 ``state``         of the source: ``state`` (`streamer.sources.state`), ``since``, ``source``, ``problem``
 ``gap``           samples are missing: ``start``, ``length_s``, ``samples``, ``start_sample``, ``cause``
                   (`streamer.ledger`), ``source``
+``regained``      of a gap of a pipe, ``length_s`` was only late: ``source``
+``advice``        what a person should know about the input: ``text``, ``source``
 ``ledger``        once an hour and at the end: samples captured, processed and lost, the true rate
 ``clock``         the wall clock was set: ``step_s``, what it said ``before`` and ``after``
                   (`streamer.clock` says what that means for rows)

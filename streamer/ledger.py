@@ -129,6 +129,9 @@ class Ledger:
         self.gaps: deque[Gap] = deque(maxlen=GAPS_KEPT)
         """The latest ones."""
 
+        self.regained = 0
+        """Samples that were entered as missing and came after all."""
+
         self._gaps = 0
         self._lost: dict[str, int] = {}
 
@@ -146,6 +149,18 @@ class Ledger:
         self.gaps.append(gap)
         self._gaps += 1
         self._lost = {**self._lost, gap.cause: self._lost.get(gap.cause, 0) + gap.samples}
+
+    def regain(self, samples: int, cause: Cause) -> int:
+        """So many samples too many were entered for a cause; gives how many of them it takes back."""
+        lost = self._lost.get(cause, 0)
+        found = min(samples, lost)
+        self._lost = {name: n for name, n in {**self._lost, cause: lost - found}.items() if n}
+        self.regained += found
+        return found
+
+    def rescale(self, rate_hz: int) -> None:
+        """The counts come at another rate than was said."""
+        self._rate_hz = rate_hz
 
     def status(self, elapsed_s: float = 0.0, drift_ppm: float = 0.0, away_s: float = 0.0) -> LedgerStatus:
         """The ledger now, with what the timeline knows about time and rate."""

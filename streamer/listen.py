@@ -21,12 +21,13 @@ from streamer.pacing import Pacer
 from streamer.scorer import Scorer
 from streamer.settings import EventSettings, SourceSettings
 from streamer.smoothing import Smoother
-from streamer.sources import Report, Source, no_report, open_source
+from streamer.sources import Report, Source, SourceHealth, has_dates, no_report, open_source
 from streamer.tracker import SHORTEST_S, OpenSound, Tracker, TrackerTimes
 from streamer.types import Block, Event, FloatArray, Scores, Sound
 
 STALL_S = 2.0
-"""A live source that gives nothing for so long has stalled: what was going on is over."""
+"""A live source that gives nothing for so long has stalled: what was going on is over. The time in which
+nobody looks, because the process is stopped, does not count."""
 
 
 class Listener:
@@ -222,9 +223,11 @@ def listen(
     if isinstance(source, (str, Path)):
         source = open_source(str(source), SourceSettings(), rate_hz, report)
 
-    def dated(sound: Sound) -> Event:
+    def as_event(sound: Sound) -> Event:
+        dated = has_dates(source)
+
         def when(sample: int) -> float:
-            return source.unix_time(sample) if source.live else sample / rate_hz
+            return source.unix_time(sample) if dated else sample / rate_hz
 
         return Event(
             sound.label,
@@ -234,14 +237,23 @@ def listen(
             sound.mean_confidence,
             source.name,
             model.name,
-            source.live,
+            dated,
         )
 
     def event(sound: Sound) -> Event:
-        done = dated(sound)
+        done = as_event(sound)
         if monitor and going_on is None:
             monitor.finished(done)
         return done
+
+    waiting: list[Sound] = []
+
+    def told(sounds: list[Sound], health: SourceHealth) -> Iterator[Event]:
+        """What is over; while nobody knows what its times mean, it waits."""
+        waiting.extend(sounds)
+        if not health.undecided:
+            yield from map(event, waiting)
+            waiting.clear()
 
     if monitor:
         monitor.opened(source)
@@ -249,7 +261,7 @@ def listen(
     ended = False
     try:
         try:
-            last_heard_s = clock.monotonic_s()
+            idle_since_s: float | None = None
             for block in _limited(source.blocks(), round(duration_s * rate_hz)):
                 if stop is not None and stop.is_set():
                     break
@@ -257,21 +269,26 @@ def listen(
                 if monitor:
                     monitor.heard(block, health)
                 if len(block.samples):
-                    last_heard_s = clock.monotonic_s()
+                    idle_since_s = None
                     if every := listener.keep_pace(health.backlog_s):
                         report("pace", every=every, backlog_s=round(health.backlog_s, 3))
-                    yield from map(event, listener.push(block))
-                    if going_on is not None:
-                        going_on([dated(sound) for sound in listener.going_on])
-                elif clock.monotonic_s() - last_heard_s > STALL_S:
-                    yield from map(event, listener.interrupt())
+                    yield from told(listener.push(block), health)
+                    if going_on is not None and not health.undecided:
+                        going_on([as_event(sound) for sound in listener.going_on])
+                    continue
+                if idle_since_s is None:
+                    idle_since_s = clock.monotonic_s()
+                stalled = source.live and clock.monotonic_s() - idle_since_s > STALL_S
+                yield from told(listener.interrupt() if stalled and not health.undecided else [], health)
             else:
                 ended = True
         except SourceError as error:
             failure = error
+        if source.health.undecided:
+            source.close()  # then it decides
         # Only a recording that was heard to its end is padded when it is short.
         whole = ended and not source.live and not duration_s
-        yield from map(event, listener.finish() if whole else listener.interrupt())
+        yield from told(listener.finish() if whole else listener.interrupt(), source.health)
         if going_on is not None:
             going_on([])
     finally:

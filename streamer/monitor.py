@@ -17,7 +17,7 @@ from streamer.frontend.features import decibels_of
 from streamer.frontend.mel import band_centres_hz
 from streamer.model import Model
 from streamer.sinks.row import clock_text
-from streamer.sources.source import Source, SourceHealth
+from streamer.sources.source import Source, SourceHealth, has_dates
 from streamer.sources.state import CaptureState, State
 from streamer.status import ClassStatus, EventStatus, Health, Level, Status
 from streamer.tracker import OpenSound
@@ -128,6 +128,8 @@ class Monitor:
         samples = block.samples
         with self._lock:
             self._health = health
+            if now - self._last_block_at >= STALLED_AFTER_S:
+                self._state.beat(now)  # nobody has looked: the process was stopped
             if len(samples):
                 finite = np.nan_to_num(samples, nan=0.0, posinf=0.0, neginf=0.0)
                 peak = max(float(finite.max()), -float(finite.min()))
@@ -140,7 +142,8 @@ class Monitor:
                 if peak >= 0.999:
                     self._clipped_at = now
                 live = self._source is not None and self._source.live
-                self._state.heard(now, sound=peak > 0.0 or not live)
+                alive = peak > 0.0 if health.alive is None else health.alive
+                self._state.heard(now, sound=alive or not live)
             self._last_block_at = now
 
     def paced(self, every: int, skipped_windows: int) -> None:
@@ -262,6 +265,7 @@ class Monitor:
                 events_total=self._events_total,
                 health=self._own_health(now, heard_s),
                 problem=self._health.problem,
+                advice=self._health.advice,
                 log_trouble=self._log_trouble(),
             )
 
@@ -294,15 +298,17 @@ class Monitor:
 
     def _start_s(self, source: Source | None, start_sample: int) -> float:
         """The date of a sample of a live source, or its position in a file."""
-        return source.unix_time(start_sample) if source and source.live else start_sample / self._rate_hz
+        if source is None or not has_dates(source):
+            return start_sample / self._rate_hz
+        return source.unix_time(start_sample)
 
     def _going_on(
         self, source: Source | None, label: str, start: int, faded: int | None, confidence: float
     ) -> EventStatus:
-        live = source is not None and source.live
+        dated = source is not None and has_dates(source)
         at_s = self._start_s(source, start)
         lasted_s = ((self._end_sample if faded is None else faded) - start) / self._rate_hz
-        return EventStatus(label, clock_text(at_s, live), max(0.0, lasted_s), confidence, True)
+        return EventStatus(label, clock_text(at_s, dated), max(0.0, lasted_s), confidence, True)
 
     def _own_health(self, now: float, heard_s: float) -> Health:
         latencies = sorted(self._latencies_ms) or [0.0]

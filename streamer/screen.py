@@ -60,12 +60,15 @@ def drawable() -> bool:
 
 
 ALARMS = {
-    "silent": "only digital zeros come in since {since}: is the microphone muted or dead?",
+    "silent": "only digital silence comes in since {since}: is the microphone muted or dead?",
     "stalled": "no sound comes in any more since {since}: is the microphone still connected?",
     "recovering": "{problem} (nothing heard since {since}; trying again until it is)",
     "listening": "sound comes in again since {since}",
 }
 """What is said when a state begins."""
+
+LOOK_S = 0.5
+"""How often the state is looked at."""
 
 TROUBLE = ("silent", "stalled", "recovering")
 
@@ -78,7 +81,11 @@ def plain_notes(monitor: Monitor) -> Iterator[Say]:
 
     def watch() -> None:
         before = "starting"
-        while not over.wait(0.5):
+        looked_s = time.monotonic()
+        while not over.wait(LOOK_S):
+            before_s, looked_s = looked_s, time.monotonic()
+            if looked_s - before_s > 2 * LOOK_S:
+                continue  # it is we who were stopped
             state = monitor.state
             if state != before and state in ALARMS and (state in TROUBLE or before in TROUBLE):
                 status = monitor.snapshot()

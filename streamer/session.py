@@ -26,7 +26,7 @@ from streamer.settings import Settings
 from streamer.sinks import EventLog, JsonLines, PlainLines, QueuedSink
 from streamer.sinks.lines import plain_line
 from streamer.sinks.log_writer import reason_of
-from streamer.sinks.opening import open_log
+from streamer.sinks.opening import date_text, open_log
 from streamer.sources import Report, Source, no_report, open_source
 from streamer.types import Event
 
@@ -43,9 +43,10 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     # Everything that can be refused is refused before anything is written.
     Listener(model, settings.events, classifier=classifier)
     journal = Journal()
-    sources = open_sources(settings, model, demo, journal.write)
+    reports = Reports(journal)
+    sources = open_sources(settings, model, demo, reports)
     drawn = not settings.log.json and not settings.screen.plain and drawable()
-    log = open_log(settings.log, is_live(settings, demo), model.name, journal)
+    log = open_log(settings.log, is_live(settings, demo), model.name, journal, date_text(settings))
     sinks = open_sinks(settings, lines=not drawn)
     monitor = Monitor(
         model,
@@ -69,6 +70,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         for finding in log.findings:
             say(finding)
         log.tell = say
+        reports.begin(say)
         journal.write(
             "start",
             version=__version__,
@@ -145,12 +147,34 @@ def hear(
         report=log.journal.write,
         going_on=log.going_on,
     ):
+        log.patient = not source.live
         ticket = log.write(event)
         for sink in outlets:
+            sink.patient = not source.live
             sink.write(event, ticket)
             if broken_pipe(sink):
                 stop.set()
         yield event
+
+
+class Reports:
+    """Passes on to the journal what sources report; what a person should know is said as well."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._waiting: list[str] = []
+        self._say = self._waiting.append
+
+    def __call__(self, kind: str, **fields: object) -> None:
+        self._journal.write(kind, **fields)
+        if kind == "advice":
+            self._say(str(fields["text"]))
+
+    def begin(self, say: Callable[[str], None]) -> None:
+        """Say what waits, and everything from now on at once."""
+        self._say = say
+        for text in self._waiting:
+            say(text)
 
 
 class Shown:
@@ -214,7 +238,9 @@ def open_sinks(settings: Settings, lines: bool) -> list[QueuedSink]:
         # A name that the terminal cannot show must not stop the line that holds it.
         sys.stdout.reconfigure(errors="backslashreplace")
     if settings.log.json:
-        sinks.append(QueuedSink(JsonLines(sys.stdout), "standard output", patient=patient))
+        sinks.append(
+            QueuedSink(JsonLines(sys.stdout, date_text(settings)), "standard output", patient=patient)
+        )
     elif lines:
         sinks.append(QueuedSink(PlainLines(sys.stdout), "standard output", patient=patient))
     return sinks

@@ -62,6 +62,18 @@ class SourceSettings:
     format: SampleFormat = "s16le"
     """Raw PCM: 16-bit signed integers or 32-bit floats, little-endian."""
 
+    live: bool = False
+    """Raw PCM: it is live. Otherwise the first ten seconds tell whether it is that or a recording."""
+
+    start: str = ""
+    """Recordings: when they began, for dates instead of seconds: ``name`` (the date in the name of the file,
+    or in it), ``mtime`` (the file was last changed when the recording ended), or a date for a single one.
+    Empty: seconds from the beginning."""
+
+    time_zone: str = ""
+    """Zone of those dates where they say none, and of ``log.local_time``: ``Europe/Berlin``, ``UTC``,
+    ``+02:00``. Empty: that of the system."""
+
     realtime: bool = False
     """Files: as slowly as if they were live."""
 
@@ -70,6 +82,17 @@ class SourceSettings:
 
     def __post_init__(self) -> None:
         _check(len(self.input) > 0, "source.input: name at least one input")
+        from streamer.sources.recorded import parse_date, time_zone
+
+        try:
+            zone = time_zone(self.time_zone)
+        except ValueError as error:
+            raise SettingsError(f"source.time_zone: {error}") from error
+        if self.start not in ("", "name", "mtime"):
+            try:
+                parse_date(self.start, zone)
+            except ValueError as error:
+                raise SettingsError(f"source.start: {error}, and neither name nor mtime") from error
         _check(self.channel >= 0, "source.channel: channels are counted from 1; 0 means all")
         _check(
             1_000 <= self.rate_hz <= 768_000,
@@ -148,8 +171,12 @@ class LogSettings:
     """Print each event as a line of JSON on standard output."""
 
     rotate: str = ""
-    """Begin a new CSV each day (``daily``, UTC) or before it gets larger than ``10MB`` (kB, MB, GB). The
-    old one becomes ``NAME.DAY.csv``. Empty: never."""
+    """Begin a new CSV each day (``daily``, of UTC or ``local_time``) or before it gets larger than ``10MB``
+    (kB, MB, GB). The old one becomes ``NAME.DAY.csv``. Empty: never."""
+
+    local_time: bool = False
+    """Write local time with its distance from UTC (``2026-11-21T08:31:02.114+01:00``) instead of UTC, and
+    rotate by the local day."""
 
     keep: int = 0
     """Keep so many of those old files and delete older ones. 0: keep all."""

@@ -135,5 +135,8 @@ class Status:
     problem: str = ""
     """What keeps capture from working, while something does."""
 
+    advice: str = ""
+    """What a person should know about the input, if anything."""
+
     log_trouble: str = ""
     """Why rows of the log wait and how many, while they do."""

@@ -19,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
@@ -86,7 +86,18 @@ class Round:
             [
                 *(sys.executable, str(Path(__file__).with_name("watched.py"))),
                 *(str(go), str(writer), name),
-                *("--input", "-", "--rate", str(RATE_HZ), "--json", "--csv", LOG, *options),
+                *(
+                    "--input",
+                    "-",
+                    "--start",
+                    datetime.now(UTC).isoformat(),
+                    "--rate",
+                    str(RATE_HZ),
+                    "--json",
+                    "--csv",
+                    LOG,
+                    *options,
+                ),
             ],
             cwd=folder,
             stdin=subprocess.PIPE,
@@ -150,7 +161,7 @@ class Round:
     def wait_until_it_listens(self) -> None:
         """Wait for the note that says so."""
         until = time.monotonic() + PATIENCE_S
-        while b"listening to" not in Path(self._said.name).read_bytes():
+        while b"began at" not in Path(self._said.name).read_bytes():
             assert time.monotonic() < until, "it does not begin to listen"
             time.sleep(0.005)
 

@@ -143,7 +143,9 @@ def test_a_single_sample(log: Path) -> None:
 
 
 def test_live_input_shorter_than_a_window_is_no_event(log: Path) -> None:
-    done = hear(log, "--input", "-", "--rate", str(RATE_HZ), "--threshold", "0.001", stdin=pcm(siren(1.0)))
+    done = hear(
+        log, "--input", "-", "--live", "--rate", str(RATE_HZ), "--threshold", "0.001", stdin=pcm(siren(1.0))
+    )
     assert done.status == 0, done
     assert "0 events in 1.0 s of sound" in done.err
     assert log.read_bytes() == LOGGED

@@ -257,7 +257,7 @@ def test_a_pipe_that_is_read_faster_than_real_time_keeps_its_own_time() -> None:
     reader, writer = os.pipe()
     with os.fdopen(writer, "wb") as file:
         file.write(bytes(2 * 15 * RATE_HZ))
-    source = PipeSource(RATE_HZ, RATE_HZ, descriptor=reader)
+    source = PipeSource(RATE_HZ, RATE_HZ, descriptor=reader, live=True)
     (*_, last) = source.blocks()
     assert last.end_sample == 15 * RATE_HZ
     assert source.unix_time(last.end_sample) - source.unix_time(0) == pytest.approx(15.0, abs=0.01)

@@ -149,7 +149,7 @@ def test_when_an_event_was_last_heard_is_known_to_a_second(tmp_path: Path) -> No
 
 def test_the_next_start_writes_what_was_going_on(tmp_path: Path) -> None:
     reader, writer = os.pipe()
-    options = ["--input", "-", "--rate", str(RATE_HZ), "--csv", "log.csv", *only_siren()]
+    options = ["--input", "-", "--live", "--rate", str(RATE_HZ), "--csv", "log.csv", *only_siren()]
     with running(*options, cwd=tmp_path, stdin=reader) as run:
         os.close(reader)
         data = pcm(siren(20.0))

@@ -163,7 +163,7 @@ class TestPicture:
 
     def test_alarms_say_since_when_and_what_it_means(self) -> None:
         silent, stalled = (text_of(a_status(state=state)) for state in ("silent", "stalled"))
-        assert "only zeros for 12 s: is the microphone muted or dead?" in silent
+        assert "only digital silence for 12 s: is the microphone muted or dead?" in silent
         assert "no samples for 12 s: is it unplugged" in stalled
 
     def test_trouble_with_the_log_stands_in_its_place(self) -> None:

@@ -180,7 +180,16 @@ def test_hearing_goes_on_through_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path, 65_536) as folder:
         pieces = tmp_path / "pieces.toml"
         pieces.write_text("[events]\nmax_duration_s = 1\n")
-        options = ["--input", "-", "--rate", str(RATE_HZ), "--json", "--csv", str(folder / "log.csv")]
+        options = [
+            "--input",
+            "-",
+            "--live",
+            "--rate",
+            str(RATE_HZ),
+            "--json",
+            "--csv",
+            str(folder / "log.csv"),
+        ]
         with running(*options, "--config", pieces, *only_siren(), cwd=tmp_path, stdin=subprocess.PIPE) as run:
             stdin = run.process.stdin
             assert stdin is not None
@@ -213,7 +222,18 @@ def test_the_screen_tells_of_a_full_disk_and_of_its_end(tmp_path: Path) -> None:
         filler = fill(folder)
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            [COMMAND, "--input", "-", "--rate", str(RATE_HZ), "--csv", path, "--no-journal", *only_siren()],
+            [
+                COMMAND,
+                "--input",
+                "-",
+                "--live",
+                "--rate",
+                str(RATE_HZ),
+                "--csv",
+                path,
+                "--no-journal",
+                *only_siren(),
+            ],
             cwd=tmp_path,
             stdin=subprocess.PIPE,
             stdout=theirs,

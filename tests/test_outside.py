@@ -32,7 +32,7 @@ def test_only_the_files_that_were_named_are_written(
     for folder in (here, *folders.values()):
         folder.mkdir()
     environment = {name: str(folder) for name, folder in folders.items()}
-    arguments = ["--input", "-", "--rate", str(RATE_HZ), *options, *only_siren()]
+    arguments = ["--input", "-", "--live", "--rate", str(RATE_HZ), *options, *only_siren()]
     done = esc_listen(*arguments, cwd=here, stdin=pcm(siren(3.0)), environment=environment)
     assert done.status == 0, done
     assert len(done.out_lines) == 1
@@ -54,7 +54,9 @@ def internet_sockets() -> set[str]:
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells which sockets there are")
 def test_no_socket_leads_to_a_network(tmp_path: Path) -> None:
-    with running("--input", "-", "--rate", str(RATE_HZ), cwd=tmp_path, stdin=subprocess.PIPE) as run:
+    with running(
+        "--input", "-", "--live", "--rate", str(RATE_HZ), cwd=tmp_path, stdin=subprocess.PIPE
+    ) as run:
         assert run.process.stdin is not None
         run.process.stdin.write(pcm(siren(3.0)))
         run.process.stdin.flush()

@@ -189,7 +189,18 @@ def test_rotation_through_the_command(tmp_path: Path) -> None:
 def test_sighup_goes_over_to_new_files_and_loses_nothing(tmp_path: Path) -> None:
     pieces = tmp_path / "pieces.toml"
     pieces.write_text("[events]\nmax_duration_s = 1\n")
-    options = ["--input", "-", "--rate", str(RATE_HZ), "--json", "--csv", "log.csv", "--config", str(pieces)]
+    options = [
+        "--input",
+        "-",
+        "--live",
+        "--rate",
+        str(RATE_HZ),
+        "--json",
+        "--csv",
+        "log.csv",
+        "--config",
+        str(pieces),
+    ]
     log, journal = tmp_path / "log.csv", tmp_path / "log.journal.jsonl"
     with running(*options, *only_siren(), cwd=tmp_path, stdin=subprocess.PIPE) as run:
         stdin = run.process.stdin

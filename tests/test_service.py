@@ -124,7 +124,7 @@ def test_a_service_says_how_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WATCHDOG_USEC", "400000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     reader, writer = os.pipe()
-    options = ["--input", "-", "--rate", str(RATE_HZ), "--csv", "log.csv", *only_siren()]
+    options = ["--input", "-", "--live", "--rate", str(RATE_HZ), "--csv", "log.csv", *only_siren()]
     with running(*options, cwd=tmp_path, stdin=reader) as run:
         os.close(reader)
         before = manager.wait_for("READY=1")

@@ -23,7 +23,7 @@ from sounds import RATE_HZ, pcm
 
 from streamer.errors import SourceError
 from streamer.settings import SampleFormat, SourceSettings
-from streamer.sources import Source, open_source, pipe
+from streamer.sources import Source, open_source, pipe_placement
 from streamer.sources.pipe import PipeSource
 from streamer.sources.recording import RecordingSource
 from streamer.sources.samples import SamplesSource
@@ -328,6 +328,7 @@ def piped(
     channels: int = 1,
     sample_format: SampleFormat = "s16le",
     channel: int = 0,
+    live: bool = False,
 ) -> Iterator[PipeSource]:
     """A source on a pipe that delivers exactly these chunks, one at a time, and then ends.
 
@@ -339,7 +340,7 @@ def piped(
         for chunk in chunks:
             assert os.write(writer, chunk) == len(chunk) <= 4_096
         os.close(writer)
-        yield PipeSource(RATE_HZ, rate_hz, channels, sample_format, channel, descriptor=reader)
+        yield PipeSource(RATE_HZ, rate_hz, channels, sample_format, channel, descriptor=reader, live=live)
     finally:
         os.close(reader)
 
@@ -441,7 +442,7 @@ def test_an_idle_pipe_yields_empty_blocks_and_can_be_closed() -> None:
 
 def test_samples_of_a_pipe_are_dated_by_their_arrival() -> None:
     before = time.time()
-    with piped([pcm(noise(2_000))]) as source:
+    with piped([pcm(noise(2_000))], live=True) as source:
         heard(source)
         after = time.time()
         assert before - 2_000 / RATE_HZ - 0.001 <= source.unix_time(0) <= after - 2_000 / RATE_HZ + 0.001
@@ -449,10 +450,11 @@ def test_samples_of_a_pipe_are_dated_by_their_arrival() -> None:
 
 
 def test_a_pause_of_a_pipe_is_a_gap_and_dates_stay_right(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipe, "PAUSE_S", 0.3)
-    monkeypatch.setattr(pipe, "LEAST_LAG_S", 0.2)
+    monkeypatch.setattr(pipe_placement, "PAUSE_S", 0.3)
+    monkeypatch.setattr(pipe_placement, "HOLD_S", 0.3)
+    monkeypatch.setattr(pipe_placement, "LEAST_LAG_S", 0.2)
     read, write = os.pipe()
-    source = PipeSource(RATE_HZ, RATE_HZ, descriptor=read)
+    source = PipeSource(RATE_HZ, RATE_HZ, descriptor=read, live=True)
     second = encoded(noise(RATE_HZ // 10), "s16le")
     os.write(write, second)
     blocks = source.blocks()
@@ -461,8 +463,8 @@ def test_a_pause_of_a_pipe_is_a_gap_and_dates_stay_right(monkeypatch: pytest.Mon
     while time.time() - paused_s < 1.0:
         next(blocks)
     os.write(write, second)
-    later = next(block for block in blocks if len(block.samples))
     came_s = time.time()
+    later = next(block for block in blocks if len(block.samples))
     os.close(write)
     list(blocks)
     os.close(read)

@@ -22,7 +22,7 @@ def alarm_text(status: Status) -> str | None:
     since = seconds_ago(status.state_since_s)
     if status.state == "silent":
         question = ": is the microphone muted or dead?" if status.live else " in the recording"
-        return f"only zeros for {since}{question}"
+        return f"only digital silence for {since}{question}"
     if status.state == "stalled":
         question = "is it unplugged or suspended?" if status.live else "does the file still answer?"
         return f"no samples for {since}: {question}"
@@ -115,6 +115,9 @@ def footer(status: Status, width: int, theme: Theme) -> Line:
         if room >= 12:
             text = fit(f"  ▲ log: {clean(status.log_trouble)}", room).rstrip()
             left = [*left, Segment(text, theme.bad)]
+    elif status.advice:
+        if room >= 12:
+            left = [*left, Segment(fit(f"  ▲ {clean(status.advice)}", room).rstrip(), theme.warm)]
     elif status.log:
         if room >= 12:
             left = [

@@ -15,8 +15,8 @@ from streamer.clock import SYSTEM_CLOCK
 from streamer.errors import SinkError
 from streamer.sinks.append_file import AppendFile, sync_folder
 from streamer.sinks.repair import find_ending, repair_of
-from streamer.sinks.rotation import Archives, Rotation, archive_path, utc_day
-from streamer.sinks.row import COLUMNS, NOTE, harmless, row
+from streamer.sinks.rotation import Archives, Rotation, archive_path
+from streamer.sinks.row import COLUMNS, NOTE, DateText, harmless, row, utc_text
 from streamer.types import Event
 
 LONGEST_HEADER = 10_000
@@ -49,6 +49,7 @@ class CsvLog:
         keep: so many old files are kept; 0 for all.
         note_column: give a new file a further column for notes.
         model: name of the model that is about to write, to tell a torn row from a whole one.
+        date: how dates are written; their first ten characters are the day that a row belongs to.
 
     Raises:
         SinkError: the file cannot be written, or it is another kind of file.
@@ -61,6 +62,7 @@ class CsvLog:
         keep: int = 0,
         note_column: bool = False,
         model: str = "",
+        date: DateText = utc_text,
     ) -> None:
         self.path = path
         self.news: deque[tuple[str, dict[str, Any]]] = deque(maxlen=1_000)
@@ -69,6 +71,7 @@ class CsvLog:
         self._rotation = rotation or Rotation()
         self._keep = keep
         self._model = model
+        self._date = date
         self._no_rotation_before = 0.0
         self._ready = False
         self._new_header = [*COLUMNS, NOTE] if note_column else [*COLUMNS]
@@ -163,11 +166,11 @@ class CsvLog:
                 yield fields
 
     def _last_day(self) -> str:
-        """UTC day of the last row, or of the last change where rows have no dates."""
+        """Day of the last row, or of the last change where rows have no dates."""
         ends = [fields[1] for fields in self._fields(self._file.size - 4_096, self._file.size)]
-        if ends and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", ends[-1], re.ASCII):
+        if ends and re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)", ends[-1], re.ASCII):
             return ends[-1][:10]
-        return utc_day(self._file.modified_unix_s)
+        return self._date(self._file.modified_unix_s)[:10]
 
     @property
     def real(self) -> Path:
@@ -193,7 +196,7 @@ class CsvLog:
     def line(self, event: Event) -> bytes:
         """The event as a row of this file."""
         further = [event.note if name == NOTE else "" for name in self._header[len(COLUMNS) :]]
-        values = [*row(event).values(), *further]
+        values = [*row(event, self._date).values(), *further]
         text = io.StringIO()
         # With this terminator the writer also quotes a carriage return in a name.
         writer = csv.writer(text, lineterminator="\r\n")
@@ -232,9 +235,8 @@ class CsvLog:
             return False
         return self._rotation.due(self._day, self._day_of(event), self._file.size + len(self.line(event)))
 
-    @staticmethod
-    def _day_of(event: Event) -> str:
-        return utc_day(event.end_s if event.live else SYSTEM_CLOCK.unix_s())
+    def _day_of(self, event: Event) -> str:
+        return self._date(event.end_s if event.live else SYSTEM_CLOCK.unix_s())[:10]
 
     def _rotate(self) -> None:
         """Go over to a new file; where that fails, rows go on into this one, and it is tried again later."""

@@ -109,7 +109,9 @@ class EventLog:
         self._writer = LogWriter(csv, open_events, self.journal, durable)
         self._keeps = csv is not None
         self._size = size
-        self._patient = patient
+        self.patient = patient
+        """May be changed, for a pipe that turns out to be a recording."""
+
         self._in_trouble = False
         self._retry_at = self._journal_at = 0.0
         self._next_number = self._writer.next_number
@@ -142,7 +144,7 @@ class EventLog:
         with self._changed:
             going_on = self._open.pop(event.label, None)
             number = going_on.number if going_on else self._number()
-            while self._patient and len(self._rows) >= self._size and self._works:
+            while self.patient and len(self._rows) >= self._size and self._works:
                 self._changed.wait(0.1)
             if len(self._rows) < self._size:
                 self._updates.pop(number, None)
@@ -166,7 +168,7 @@ class EventLog:
                 if known is None:
                     known = self._open[event.label] = _Open(self._number(), event, safe=not self._keeps)
                     changed[known.number] = known
-                elif abs(event.end_s - known.event.end_s) >= UPDATE_S:
+                elif abs(event.duration_s - known.event.duration_s) >= UPDATE_S:
                     known.event = event
                     changed[known.number] = known
             for label in [label for label in self._open if label not in labels]:
@@ -218,7 +220,7 @@ class EventLog:
             self._last_words = last_words
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(PATIENT_CLOSING_S if self._patient else CLOSING_S)
+        self._thread.join(PATIENT_CLOSING_S if self.patient else CLOSING_S)
         if self._thread.is_alive():
             with self._changed:
                 for item in self._rows:

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from typing import TextIO
 
-from streamer.sinks.row import clock_text, row
+from streamer.sinks.row import DateText, clock_text, row, utc_text
 from streamer.types import Event
 
 
 class JsonLines:
     """One JSON object a line, with the keys of the CSV."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, date: DateText = utc_text) -> None:
         self._stream = stream
+        self._date = date
 
     def write(self, event: Event) -> None:
         """Print the event."""
-        self._stream.write(json.dumps(row(event)) + "\n")
+        self._stream.write(json.dumps(row(event, self._date)) + "\n")
         self._stream.flush()
 
     def close(self) -> None:

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from streamer.errors import SinkError
 from streamer.journal import Journal
-from streamer.settings import LogSettings
+from streamer.settings import LogSettings, Settings
 from streamer.sinks.csv_log import CsvLog
 from streamer.sinks.event_log import EventLog
 from streamer.sinks.open_events import OpenEvents
 from streamer.sinks.rotation import parse_rotation
+from streamer.sinks.row import DateText, local_text, utc_text
+from streamer.sources.recorded import time_zone
 
 T = TypeVar("T")
 
 
-def open_log(settings: LogSettings, live: bool, model: str = "", journal: Journal | None = None) -> EventLog:
+def date_text(settings: Settings) -> DateText:
+    """How dates are written."""
+    if not settings.log.local_time:
+        return utc_text
+    return partial(local_text, zone=time_zone(settings.source.time_zone))
+
+
+def open_log(
+    settings: LogSettings,
+    live: bool,
+    model: str = "",
+    journal: Journal | None = None,
+    date: DateText = utc_text,
+) -> EventLog:
     """Open the CSV, the list of its open events and the journal.
 
     The CSV and a journal that was asked for by name must work. The list, and the journal that is kept by
@@ -28,6 +44,7 @@ def open_log(settings: LogSettings, live: bool, model: str = "", journal: Journa
             they are told to, their rows may wait for a slow disk, and need not survive a power cut.
         model: name of the model that listens.
         journal: one that has taken entries already, and is to be opened.
+        date: how dates are written.
 
     Raises:
         SinkError: one of them cannot be used.
@@ -37,7 +54,12 @@ def open_log(settings: LogSettings, live: bool, model: str = "", journal: Journa
     csv = open_events = None
     if settings.csv:
         csv = CsvLog(
-            Path(settings.csv), parse_rotation(settings.rotate), settings.keep, settings.note_column, model
+            Path(settings.csv),
+            parse_rotation(settings.rotate),
+            settings.keep,
+            settings.note_column,
+            model,
+            date,
         )
     try:
         if csv is not None:

@@ -36,7 +36,9 @@ class QueuedSink:
         """The last failure, if any."""
 
         self._sink = sink
-        self._patient = patient
+        self.patient = patient
+        """May be changed, for a pipe that turns out to be a recording."""
+
         self._queue: Queue[tuple[Event, Ticket | None]] = Queue(maxsize=size)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"sink {name}", daemon=True)
@@ -49,7 +51,7 @@ class QueuedSink:
             ticket: it is not written before that is settled, or has waited for too long.
         """
         try:
-            self._queue.put((event, ticket), block=self._patient)
+            self._queue.put((event, ticket), block=self.patient)
         except Full:
             self.dropped += 1
 
@@ -73,7 +75,7 @@ class QueuedSink:
     def close(self) -> None:
         """Write what waits, then close the sink; what a stuck sink does not take is dropped."""
         self._closing.set()
-        self._thread.join(PATIENT_CLOSING_S if self._patient else CLOSING_S)
+        self._thread.join(PATIENT_CLOSING_S if self.patient else CLOSING_S)
         if self._thread.is_alive():
             self.dropped += self._queue.qsize()
         else:

@@ -44,15 +44,27 @@ def _has_row(csv: CsvLog, left: Unwritten) -> bool:
     cut the list may be older than the CSV: then an event that seems to go on is recognised by a row that
     was written since and begins when it did.
     """
-    if left.over:
-        return csv.holds(csv.line(left.event), left.at)
     wanted = harmless(left.event.label), harmless(left.event.source)
+    if left.over:
+        # The row may have been written in another time zone than ours.
+        return csv.holds(csv.line(left.event), left.at) or any(
+            _same_moment(written["start"], left.event.start_s)
+            and _same_moment(written["end"], left.event.end_s)
+            and (written["label"], written["source"]) == wanted
+            for written in csv.rows_since(left.at)
+        )
     for written in csv.rows_since(left.at):
         start_s = unix_s(written["start"])
         near = start_s is not None and abs(start_s - left.event.start_s) <= SAME_START_S
         if near and (written["label"], written["source"]) == wanted:
             return True
     return False
+
+
+def _same_moment(written: str, seconds: float) -> bool:
+    """The same to the millisecond to which it is written."""
+    at_s = unix_s(written)
+    return at_s is not None and abs(at_s - seconds) < 0.001
 
 
 def in_words(events: list[Recovered], name: str) -> str:

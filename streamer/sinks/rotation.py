@@ -2,9 +2,9 @@
 
 The log itself always has the name that was given, ``esc-events.csv``. Before a row that would be the
 first of another day, or that would make the file too large, it is renamed to ``esc-events.DAY.csv``, where
-DAY is the UTC day of its last row (``esc-events.2026-11-21.csv``); when there is one already, to
-``esc-events.2026-11-21-2.csv`` and so on. So a file holds whole events only, each under the day on which it
-ended, and a day without events has no file.
+DAY is the day of its last row, in UTC or in local time as its dates are (``esc-events.2026-11-21.csv``);
+when there is one already, to ``esc-events.2026-11-21-2.csv`` and so on. So a file holds whole events only,
+each under the day on which it ended, and a day without events has no file.
 
 ``--keep N`` deletes the oldest of these archives when there are more than N. Which files are archives is
 not told from their names: ``esc-events.csv.archives`` lists each with its size at that time, and only a
@@ -23,8 +23,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamer.sinks.row import utc_text
-
 UNITS = {"kb": 10**3, "mb": 10**6, "gb": 10**9}
 LIST_BYTES = 1_000_000
 """A longer list of archives is not read any more: nothing is deleted then."""
@@ -42,7 +40,7 @@ class Rotation:
         """Whether a row belongs into a new file.
 
         Args:
-            file_day: UTC day of the last row of the file.
+            file_day: day of the last row of the file.
             row_day: that of the row. Events that end around midnight may be written a little out of
                 order, so the day before is no reason.
             size_after: length of the file with the row in it.
@@ -66,11 +64,6 @@ def parse_rotation(text: str) -> Rotation:
     if not match or int(match[1]) == 0:
         raise ValueError(f"{text!r} is neither daily nor a size like 500kB, 10MB or 1GB")
     return Rotation(limit_bytes=int(match[1]) * UNITS[match[2].lower()])
-
-
-def utc_day(unix_s: float) -> str:
-    """The day of a date, as in 2026-11-21."""
-    return utc_text(unix_s)[:10]
 
 
 def _day_before(day: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from streamer.types import Event
 
@@ -23,18 +24,22 @@ NOTE = "note"
 FORMULA_SIGNS = "=+-@\uff1d\uff0b\uff0d\uff20"
 """What begins a formula, also in full width."""
 
+DateText = Callable[[float], str]
+"""Writes a date, given in seconds since 1970 (UTC)."""
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def row(event: Event) -> dict[str, str | float]:
+def row(event: Event, date: DateText | None = None) -> dict[str, str | float]:
     """Values by column.
 
-    ``start`` and ``end`` are ISO 8601 UTC texts with milliseconds for a live source, else seconds
-    from the beginning of the file.
+    ``start`` and ``end`` are ISO 8601 texts with milliseconds (UTC, or what `date` makes of them) for a live
+    source or a dated recording, else seconds from the beginning of the file.
     """
+    date = date or utc_text
     return {
-        "start": utc_text(event.start_s) if event.live else round(event.start_s, 3),
-        "end": utc_text(event.end_s) if event.live else round(event.end_s, 3),
+        "start": date(event.start_s) if event.live else round(event.start_s, 3),
+        "end": date(event.end_s) if event.live else round(event.end_s, 3),
         "duration_s": round(event.duration_s, 3),
         "label": event.label,
         "confidence": round(event.confidence, 3),
@@ -62,10 +67,21 @@ def utc_text(unix_s: float) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def local_text(unix_s: float, zone: tzinfo | None = None) -> str:
+    """A date as ISO 8601 in local time with its distance from UTC, to the millisecond.
+
+    Args:
+        unix_s: seconds since 1970 (UTC).
+        zone: None for that of the system.
+    """
+    at = EPOCH + timedelta(milliseconds=round(unix_s * 1000))
+    return at.astimezone(zone).isoformat(timespec="milliseconds")
+
+
 def unix_s(text: str) -> float | None:
     """The number behind a begin or end: seconds since 1970, or from the beginning of a file."""
     try:
-        return datetime.fromisoformat(text).timestamp() if text.endswith("Z") else float(text)
+        return datetime.fromisoformat(text).timestamp() if "T" in text else float(text)
     except (ValueError, OverflowError):
         return None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from streamer.errors import SourceError
 from streamer.settings import SourceSettings
 from streamer.sources.samples import SamplesSource
-from streamer.sources.source import Report, Source, SourceHealth, no_report
+from streamer.sources.source import Report, Source, SourceHealth, has_dates, no_report
 
 
 def open_source(name: str, settings: SourceSettings, rate_hz: int, report: Report = no_report) -> Source:
@@ -29,10 +30,27 @@ def open_source(name: str, settings: SourceSettings, rate_hz: int, report: Repor
         from streamer.sources.pipe import PipeSource
 
         pcm = (settings.rate_hz, settings.channels, settings.format, settings.channel)
-        return PipeSource(rate_hz, *pcm, report=report)
+        if not settings.start:
+            return PipeSource(rate_hz, *pcm, report=report, live=settings.live)
+        from streamer.sources.recorded import begin_of, time_zone
+
+        begin = begin_of("standard input", settings.start, time_zone(settings.time_zone), None)
+        report("advice", text=f"standard input began at {begin.text()}", source=PipeSource.name)
+        return PipeSource(rate_hz, *pcm, report=report, begin_unix_s=begin.unix_s)
     from streamer.sources.recording import RecordingSource
 
-    return RecordingSource(name, rate_hz, settings.channel, settings.realtime)
+    recording = RecordingSource(name, rate_hz, settings.channel, settings.realtime)
+    if not settings.start:
+        return recording
+    from streamer.sources.recorded import DatedSource, begin_of, time_zone
+
+    try:
+        begin = begin_of(name, settings.start, time_zone(settings.time_zone), recording.duration_s)
+    except SourceError:
+        recording.close()
+        raise
+    report("advice", text=f"{name} began at {begin.text()}", source=name)
+    return DatedSource(recording, begin, rate_hz)
 
 
-__all__ = ["Report", "SamplesSource", "Source", "SourceHealth", "no_report", "open_source"]
+__all__ = ["Report", "SamplesSource", "Source", "SourceHealth", "has_dates", "no_report", "open_source"]

@@ -45,9 +45,24 @@ class Account:
             raise SourceError(f"{name}: nothing has been heard yet, so samples have no date")
         return self._wall.unix_s(self.timeline.monotonic_s(sample) - self.latency_s)
 
+    def rescale(self, timeline: Timeline) -> None:
+        """The samples come at another rate than was said: go over to a time axis of that rate."""
+        self.timeline = timeline
+        self.ledger.rescale(timeline.rate_hz)
+
+    def regain(self, seconds: float, name: str) -> None:
+        """What had been entered as a pause of a pipe came after all."""
+        found = self.ledger.regain(round(seconds * self.timeline.true_rate_hz), "stall")
+        if found:
+            self._report("regained", length_s=round(found / self.timeline.true_rate_hz, 3), source=name)
+
+    def advise(self, text: str, name: str) -> None:
+        """Report what a person should know about the input."""
+        self._report("advice", text=text, source=name)
+
     def status(self, away_s: float = 0.0) -> LedgerStatus:
         """The ledger now; `away_s` is how long nothing has come."""
-        accounted = self.ledger.captured + self.ledger.lost_samples
+        accounted = self.ledger.captured + self.ledger.lost_samples + self.ledger.regained
         return self.ledger.status(self.timeline.elapsed_s(accounted), self.timeline.drift_ppm, away_s)
 
     def tell(self, name: str, state: State = "listening", since_s: float = 0.0, problem: str = "") -> None:

@@ -39,6 +39,16 @@ class SourceHealth:
     problem: str = ""
     """What keeps capture from working, for people."""
 
+    undecided: bool = False
+    """It is not known yet whether the source is live: its events wait."""
+
+    advice: str = ""
+    """What a person should know about the input, if anything."""
+
+    alive: bool | None = None
+    """False when what came last can be no sound of a working microphone; None for a source that does not
+    look."""
+
     ledger: LedgerStatus = field(default_factory=LedgerStatus)
 
 
@@ -47,15 +57,17 @@ class Report(Protocol):
 
     What sources report:
 
-    ========== ==================================================================================
-    kind       fields
-    ========== ==================================================================================
-    ``state``  ``state``, ``since`` (UTC), ``source``, ``problem``
-    ``gap``    ``start`` (UTC), ``length_s``, ``samples``, ``start_sample``, ``cause``, ``source``
-    ``clock``  ``step_s``: the wall clock was stepped; add it to the rows written before.
-               ``before``, ``after``: the date of this moment by the old clock and the new (UTC)
-    ``ledger`` see `LedgerStatus.entry`; once an hour and at the end
-    ========== ==================================================================================
+    ============ ==================================================================================
+    kind         fields
+    ============ ==================================================================================
+    ``state``    ``state``, ``since`` (UTC), ``source``, ``problem``
+    ``gap``      ``start`` (UTC), ``length_s``, ``samples``, ``start_sample``, ``cause``, ``source``
+    ``regained`` ``length_s``, ``source``: so much of a gap of a pipe was only late
+    ``clock``    ``step_s``: the wall clock was stepped; add it to the rows written before.
+                 ``before``, ``after``: the date of this moment by the old clock and the new (UTC)
+    ``ledger``   see `LedgerStatus.entry`; once an hour and at the end
+    ``advice``   ``text``, ``source``: what a person should know about the input
+    ============ ==================================================================================
     """
 
     def __call__(self, kind: str, **fields: object) -> None:
@@ -75,7 +87,7 @@ class Source(Protocol):
 
     @property
     def live(self) -> bool:
-        """True when samples arrive in real time, so that times are dates, not file positions."""
+        """True when samples arrive in real time; then times are dates, not file positions (`has_dates`)."""
 
     @property
     def duration_s(self) -> float | None:
@@ -96,7 +108,13 @@ class Source(Protocol):
         """
 
     def unix_time(self, sample: int) -> float:
-        """Date of a sample in seconds since 1970 (UTC); only live sources know it."""
+        """Date of a sample in seconds since 1970 (UTC); only for those that know it (`has_dates`)."""
 
     def close(self) -> None:
         """Release the device or file; harmless when repeated."""
+
+
+def has_dates(source: Source) -> bool:
+    """True when `Source.unix_time` gives dates: of every live source, and of a recording whose beginning
+    is known (it says so by an attribute ``dated``)."""
+    return bool(getattr(source, "dated", source.live))

@@ -12,15 +12,16 @@ and they are told apart:
   `LEAST_LOSS_S` from one bucket to the next that stays is a loss, not drift.
 
 The index-to-time map is a row of knots with straight lines between them. A line that has been passed is
-never changed again, so a time depends on the index alone; the next line is laid so that it meets the
-fitted edge at its end, as a phase-locked loop does.
+never changed again, but for a pipe whose samples come too early (`Timeline.advance`), so a time depends on
+the index alone; the next line is laid so that it meets the fitted edge at its end, as a phase-locked loop
+does.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +72,7 @@ class Timeline:
         self._knots: tuple[_Knot, ...] = ()  # replaced, never changed: other threads read it
         self._points: deque[tuple[int, float, float]] = deque(maxlen=BUCKETS)  # run, nominal time, lateness
         self._run = 0
+        self._run_index = self._first_index = 0.0  # where this run and the first one begin
         self._began_s = 0.0
         self._bucket: tuple[float, float] | None = None  # least lateness and its nominal time
         self._bucket_end_s = 0.0
@@ -117,11 +119,35 @@ class Timeline:
         """A run begins: its first sample arrived then, jitter taken off."""
         if not self._knots:
             self._began_s = monotonic_s
+            self._first_index = index
+        self._run_index = index
+        self._begin_level(monotonic_s)
+        self._append(_Knot(index, monotonic_s, 1.0 / self.true_rate_hz))
+
+    def advance(self, early_s: float, now_s: float) -> None:
+        """What comes now could not be there yet: all of the current run was in the air earlier than thought.
+
+        Of a device that cannot be: its callbacks are late, never early. A pipe may begin with a burst of
+        what its source had kept, or make up for a delay.
+
+        Args:
+            early_s: by how much earlier.
+            now_s: monotonic time.
+        """
+        self._knots = tuple(
+            replace(knot, monotonic_s=knot.monotonic_s - early_s) if knot.index >= self._run_index else knot
+            for knot in self._knots
+        )
+        if self._run_index == self._first_index:
+            self._began_s -= early_s
+        self._begin_level(now_s)
+
+    def _begin_level(self, monotonic_s: float) -> None:
+        """What was learned about the lateness does not hold any more; the rate does."""
         self._run += 1
         self._late_buckets.clear()
         self._bucket = None
         self._bucket_end_s = monotonic_s + BUCKET_S
-        self._append(_Knot(index, monotonic_s, 1.0 / self.true_rate_hz))
 
     def dismiss_suspicion(self) -> None:
         """A suspected loss was looked into, and there is none."""
