@@ -475,7 +475,7 @@ def test_a_signal_closes_what_an_idle_pipe_has_open(
 ) -> None:
     log = tmp_path / "log.csv"
     reader, writer = os.pipe()
-    options = ["--input", "-", "--live", "--rate", str(RATE_HZ), "--csv", str(log), *in_pieces]
+    options = ["--input", "-", "--rate", str(RATE_HZ), "--csv", str(log), *in_pieces]
     with running(*options, cwd=tmp_path, stdin=reader) as run:
         os.close(reader)
         data = pcm(siren(4.0))
