@@ -233,19 +233,16 @@ def speeded(samples: FloatArray, speed: float) -> FloatArray:
 
 def stretched(samples: FloatArray, rate: float) -> FloatArray:
     """Played `rate` times as fast at the same pitch (phase vocoder); shape (n / rate,)."""
-    import librosa
-
-    out = librosa.effects.time_stretch(_for_vocoder(samples), rate=rate, n_fft=VOCODER_SAMPLES)
-    return _fitted(out, _divided(len(samples), rate))
+    return _fitted(_vocoded(_for_vocoder(samples), rate), _divided(len(samples), rate))
 
 
 def pitched(samples: FloatArray, rate_hz: int, semitones: float) -> FloatArray:
     """Shifted by so many semitones at the same length (phase vocoder, then resampling); shape (n,)."""
     import librosa
 
-    out = librosa.effects.pitch_shift(
-        _for_vocoder(samples), sr=rate_hz, n_steps=semitones, n_fft=VOCODER_SAMPLES
-    )
+    rate = 2.0 ** (-semitones / 12.0)
+    longer = _vocoded(_for_vocoder(samples), rate)
+    out = librosa.resample(longer, orig_sr=rate_hz / rate, target_sr=rate_hz, res_type="soxr_hq")
     return _fitted(out, len(samples))
 
 
@@ -375,6 +372,21 @@ def _octave(frequency_hz: np.ndarray) -> np.ndarray:
     """Octaves above `LOWEST_HZ`, 0 below it."""
     octave: np.ndarray = np.log2(np.maximum(frequency_hz, LOWEST_HZ) / LOWEST_HZ)
     return octave
+
+
+def _vocoded(samples: FloatArray, rate: float) -> FloatArray:
+    """Played `rate` times as fast at the same pitch; shape (n / rate,).
+
+    The parts of `librosa.effects.time_stretch`, which in librosa 1.0 cannot be called without a
+    FutureWarning of its own.
+    """
+    import librosa
+
+    frames = librosa.phase_vocoder(librosa.stft(samples, n_fft=VOCODER_SAMPLES), rate=rate)
+    out: FloatArray = librosa.istft(
+        frames, n_fft=VOCODER_SAMPLES, dtype=samples.dtype, length=round(len(samples) / rate)
+    )
+    return out
 
 
 def _for_vocoder(samples: FloatArray) -> FloatArray:
