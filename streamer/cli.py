@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
-import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
+from streamer.output import OutputError, checked
 from streamer.settings import Settings, SourceSettings, read_settings
 from streamer.tables import TableError, from_table, to_table
 
@@ -174,11 +173,9 @@ def contradiction(source: SourceSettings, demo: bool) -> str:
     return ""
 
 
+@checked("esc-listen")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 failed, 2 wrong usage."""
-    if sys.stderr is None:
-        # Closed by the caller; print() would fall back to standard output.
-        sys.stderr = Path(os.devnull).open("w")  # noqa: SIM115
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in COMMANDS:
         command = importlib.import_module(COMMANDS[arguments[0]])
@@ -192,7 +189,9 @@ def main(arguments: list[str] | None = None) -> int:
 def guarded(work: Callable[[], int], debug: bool) -> int:
     """Do the work; what goes wrong becomes one line on standard error and status 1."""
     try:
-        status = work()
+        return work()
+    except OutputError:
+        raise
     except EscListenError as error:
         if debug:
             raise
@@ -202,8 +201,6 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
         print("esc-listen: interrupted", file=sys.stderr)
         return 1
     except Exception as error:
-        if isinstance(error, BrokenPipeError) and reader_has_gone():
-            return 0
         if debug:
             raise
         print(
@@ -212,25 +209,6 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
             file=sys.stderr,
         )
         return 1
-    reader_has_gone()
-    return status
-
-
-def reader_has_gone() -> bool:
-    """Whether whoever read the output has seen enough, as `head` and `grep -q` do."""
-    try:
-        sys.stdout.flush()
-        # Nothing is left to be flushed where output is unbuffered: the pipe itself must be asked.
-        asked = select.poll()
-        asked.register(sys.stdout.fileno(), 0)
-        gone = bool(asked.poll(0))
-    except BrokenPipeError:
-        gone = True
-    except (AttributeError, OSError, ValueError):  # there is no output, or it is no file
-        return False
-    if gone:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return gone
 
 
 def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:

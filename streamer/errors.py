@@ -5,7 +5,8 @@
     │   └── HopelessError    and never will be in this process: do not try again
     ├── ModelError       a model cannot be used
     ├── SettingsError    an option or a line of the configuration makes no sense
-    └── SinkError        events cannot be written where they were asked to go
+    ├── SinkError        events cannot be written where they were asked to go
+    └── OutputError      standard output takes nothing (in streamer/output.py)
 
 Each message is one line that says what is wrong and what to do next.
 """

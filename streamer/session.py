@@ -21,6 +21,7 @@ from streamer.listen import Listener, listen, rules_in_force
 from streamer.model import Model, load_model
 from streamer.monitor import Monitor
 from streamer.notify import service_manager
+from streamer.output import discard_output
 from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
 from streamer.sinks import EventLog, JsonLines, PlainLines, QueuedSink
@@ -105,9 +106,8 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         for event in latest:
             print(plain_line(event))
     print(summary(counts, monitor, settings, log, sinks), file=sys.stderr)
-    if any(map(broken_pipe, sinks)):
-        # Nobody reads standard output any more: keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if any(sink.error for sink in sinks):
+        discard_output()  # the summary has told it, unless whoever read it has seen enough
     lost = log.dropped or log.left or any(sink.dropped and not broken_pipe(sink) for sink in sinks)
     return 1 if failed or lost else 0
 
@@ -232,8 +232,8 @@ def open_sinks(settings: Settings, lines: bool) -> list[QueuedSink]:
     # Files can wait for a slow reader; the air in front of a microphone cannot.
     patient = not is_live(settings, demo=False)
     sinks: list[QueuedSink] = []
-    if sys.stdout is None:
-        return sinks
+    if sys.__stdout__ is None and not settings.log.json:
+        return sinks  # closed by somebody who wants no lines
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal cannot show must not stop the line that holds it.
         sys.stdout.reconfigure(errors="backslashreplace")

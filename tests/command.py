@@ -36,6 +36,11 @@ class Finished:
         return [line for line in self.err.splitlines() if line.startswith("esc-listen: ")]
 
 
+def clean_environment() -> dict[str, str]:
+    """Ours without what changes Python's ways: a variable such as PYTHONUNBUFFERED must not decide."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def esc_listen(
     *arguments: str | Path, cwd: Path, stdin: bytes = b"", environment: dict[str, str] | None = None
 ) -> Finished:
@@ -46,7 +51,7 @@ def esc_listen(
         input=stdin,
         capture_output=True,
         timeout=PATIENCE_S,
-        env=os.environ | (environment or {}),
+        env=clean_environment() | (environment or {}),
         check=False,
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -105,7 +110,12 @@ def running(*arguments: str | Path, cwd: Path, stdin: int = subprocess.DEVNULL) 
     out, err = cwd / "stdout.txt", cwd / "stderr.txt"
     with out.open("wb") as out_file, err.open("wb") as err_file:
         process = subprocess.Popen(
-            [COMMAND, *arguments], cwd=cwd, stdin=stdin, stdout=out_file, stderr=err_file
+            [COMMAND, *arguments],
+            cwd=cwd,
+            stdin=stdin,
+            stdout=out_file,
+            stderr=err_file,
+            env=clean_environment(),
         )
     try:
         yield Running(process, out, err)

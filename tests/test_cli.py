@@ -545,24 +545,6 @@ def test_head_in_a_shell(tmp_path: Path, recording: Path, in_pieces: list[str]) 
     assert_done(Finished(done.returncode, "", done.stderr.decode()))
 
 
-def test_output_that_cannot_be_written_is_told(tmp_path: Path, recording: Path) -> None:
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [COMMAND, "--input", recording, "--csv", "log.csv", *only_siren()],
-            cwd=tmp_path,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-    err = done.stderr.decode()
-    assert done.returncode == 1
-    assert "Traceback" not in err
-    assert "Exception ignored" not in err
-    assert "1 events could not be written to standard output (No space left on device)" in err
-    assert len(rows_of(tmp_path / "log.csv")) == 1
-
-
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
 def test_a_closed_stream_is_no_mystery(tmp_path: Path, recording: Path, closed: str) -> None:
     source = "-" if closed == "<&-" else str(recording)

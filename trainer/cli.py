@@ -7,6 +7,7 @@ import os
 import sys
 
 from streamer.errors import EscListenError
+from streamer.output import OutputError, checked
 from trainer.commands import calibrate, crossval, evaluate, export, fetch, fit, mix, report, scenes
 from trainer.datasets import DatasetError
 from trainer.download import FetchError
@@ -26,6 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+@checked("esc-train")
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; gives its exit status: 0 done, 1 failed, 2 wrong usage."""
     options = build_parser().parse_args(arguments)
@@ -35,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         status: int = options.run(options)
         return status
+    except OutputError:
+        raise
     except KeyboardInterrupt:
         problem = "stopped; the same command goes on where it was"
     except ModuleNotFoundError as error:
