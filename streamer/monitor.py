@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.clock import SYSTEM_CLOCK, Clock
+from streamer.errors import SourceError
 from streamer.frontend.features import decibels_of
 from streamer.frontend.mel import band_centres_hz
 from streamer.model import Model
@@ -298,9 +300,10 @@ class Monitor:
 
     def _start_s(self, source: Source | None, start_sample: int) -> float:
         """The date of a sample of a live source, or its position in a file."""
-        if source is None or not has_dates(source):
-            return start_sample / self._rate_hz
-        return source.unix_time(start_sample)
+        if source is not None and has_dates(source):
+            with contextlib.suppress(SourceError):  # just this moment it has turned out to be a recording
+                return source.unix_time(start_sample)
+        return start_sample / self._rate_hz
 
     def _going_on(
         self, source: Source | None, label: str, start: int, faded: int | None, confidence: float

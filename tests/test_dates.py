@@ -122,6 +122,18 @@ def test_a_burst_at_the_beginning_lies_in_the_past(monkeypatch: pytest.MonkeyPat
     assert producer.source.health.ledger.elapsed_s == pytest.approx(140.0, abs=0.05)
 
 
+@pytest.mark.parametrize("speed", [0.995, 1.005])
+def test_a_source_that_is_a_little_fast_or_slow_is_followed(
+    monkeypatch: pytest.MonkeyPatch, speed: float
+) -> None:
+    producer = Producer(monkeypatch, steadily(0, 600, speed, chunk_s=0.2))
+    end = producer.run()[-1].end_sample
+    assert_honest(producer, off_s=0.2)
+    assert producer.source.unix_time(end) == pytest.approx(producer.clock.unix_s(), abs=0.1)
+    assert producer.source.health.ledger.drift_ppm == pytest.approx(1e6 * (speed - 1), abs=500)
+    assert producer.source.health.ledger.elapsed_s == pytest.approx(600.0, abs=1.0)
+
+
 def test_samples_that_come_early_later_on_move_the_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     producer = Producer(monkeypatch, [*steadily(0, 60), (60.05, 10.0), *steadily(60, 120)])
     end = producer.run()[-1].end_sample
@@ -180,10 +192,13 @@ def test_what_came_earlier_than_thought_moves_only_its_own_run() -> None:
     timeline = Timeline(RATE_HZ)
     timeline.begin(0, 50.0)
     timeline.begin(20 * RATE_HZ, 75.0)
-    timeline.advance(3.0, now_s=80.0)
+    assert timeline.advance(30 * RATE_HZ, 82.0) == 3.0
     assert timeline.monotonic_s(RATE_HZ) == 51.0
     assert timeline.monotonic_s(21 * RATE_HZ) == 73.0
     assert timeline.elapsed_s(20 * RATE_HZ) == 22.0
+    assert timeline.advance(40 * RATE_HZ, 91.98) == 0.0
+    assert timeline.monotonic_s(21 * RATE_HZ) == 73.0
+    assert timeline.monotonic_s(41 * RATE_HZ) == 92.98
 
 
 # --- another rate than was said ---

@@ -141,10 +141,9 @@ class PipePlacer:
         return self._held[-1].end if self._held else 0
 
     def _keep_out_of_the_future(self, end: int, now_s: float) -> None:
-        early_s = self._account.timeline.monotonic_s(end) - now_s
-        if early_s > LEAST_EARLY_S:
-            self._account.timeline.advance(early_s, now_s)
-            self._account.regain(early_s, self._name)
+        timeline = self._account.timeline
+        if timeline.monotonic_s(end) - now_s > LEAST_EARLY_S:
+            self._account.regain(timeline.advance(end, now_s), self._name)
 
     def _account_for_the_pause(self) -> None:
         """Enter what is missing before the samples that are held back, if anything is."""

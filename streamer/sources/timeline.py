@@ -44,6 +44,9 @@ PRIOR_PPM = 100.0
 NOISE_S = 0.003
 """How exact the least lateness of a bucket is, for the weight of that belief."""
 
+LEAST_JUMP_S = 0.1
+"""Samples that come so much too early follow a jump: their lateness says nothing about those before."""
+
 MOST_SLEW = 0.01
 """The map runs at most so much faster or slower than the nominal rate."""
 
@@ -124,23 +127,32 @@ class Timeline:
         self._begin_level(monotonic_s)
         self._append(_Knot(index, monotonic_s, 1.0 / self.true_rate_hz))
 
-    def advance(self, early_s: float, now_s: float) -> None:
-        """What comes now could not be there yet: all of the current run was in the air earlier than thought.
+    def advance(self, end_index: float, monotonic_s: float) -> float:
+        """Samples came that could not be there yet: they were in the air earlier than thought.
 
-        Of a device that cannot be: its callbacks are late, never early. A pipe may begin with a burst of
-        what its source had kept, or make up for a delay.
+        Of a device that cannot be: its callbacks are late, never early. A pipe may begin with a burst of what
+        its source had kept, or make up for a delay; then that holds for all of the current run. A little is
+        drift or jitter, which the fit takes care of, and holds from here on.
 
         Args:
-            early_s: by how much earlier.
-            now_s: monotonic time.
+            end_index: just after the samples.
+            monotonic_s: when they came.
+
+        Returns:
+            By how much earlier they all were, in seconds; 0 for a little.
         """
+        early_s = self.monotonic_s(end_index) - monotonic_s
+        if early_s < LEAST_JUMP_S:
+            self._append(_Knot(end_index, monotonic_s, self._knots[-1].s_per_sample))
+            return 0.0
         self._knots = tuple(
             replace(knot, monotonic_s=knot.monotonic_s - early_s) if knot.index >= self._run_index else knot
             for knot in self._knots
         )
         if self._run_index == self._first_index:
             self._began_s -= early_s
-        self._begin_level(now_s)
+        self._begin_level(monotonic_s)
+        return early_s
 
     def _begin_level(self, monotonic_s: float) -> None:
         """What was learned about the lateness does not hold any more; the rate does."""
