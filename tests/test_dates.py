@@ -196,9 +196,11 @@ def test_what_came_earlier_than_thought_moves_only_its_own_run() -> None:
     assert timeline.monotonic_s(RATE_HZ) == 51.0
     assert timeline.monotonic_s(21 * RATE_HZ) == 73.0
     assert timeline.elapsed_s(20 * RATE_HZ) == 22.0
-    assert timeline.advance(40 * RATE_HZ, 91.98) == 0.0
-    assert timeline.monotonic_s(21 * RATE_HZ) == 73.0
-    assert timeline.monotonic_s(41 * RATE_HZ) == 92.98
+    assert timeline.advance(22 * RATE_HZ, 73.98) == pytest.approx(0.02)
+    assert timeline.monotonic_s(21 * RATE_HZ) == pytest.approx(72.98)
+    assert timeline.advance(40 * RATE_HZ, 91.96) == 0.0
+    assert timeline.monotonic_s(21 * RATE_HZ) == pytest.approx(72.98)
+    assert timeline.monotonic_s(41 * RATE_HZ) == pytest.approx(92.96)
 
 
 # --- another rate than was said ---

@@ -47,6 +47,9 @@ NOISE_S = 0.003
 LEAST_JUMP_S = 0.1
 """Samples that come so much too early follow a jump: their lateness says nothing about those before."""
 
+SETTLING_S = 10.0
+"""The first samples of a run may all have been waiting somewhere."""
+
 MOST_SLEW = 0.01
 """The map runs at most so much faster or slower than the nominal rate."""
 
@@ -76,7 +79,7 @@ class Timeline:
         self._points: deque[tuple[int, float, float]] = deque(maxlen=BUCKETS)  # run, nominal time, lateness
         self._run = 0
         self._run_index = self._first_index = 0.0  # where this run and the first one begin
-        self._began_s = 0.0
+        self._began_s = self._run_began_s = 0.0
         self._bucket: tuple[float, float] | None = None  # least lateness and its nominal time
         self._bucket_end_s = 0.0
         self._late_buckets: list[float] = []
@@ -124,6 +127,7 @@ class Timeline:
             self._began_s = monotonic_s
             self._first_index = index
         self._run_index = index
+        self._run_began_s = monotonic_s
         self._begin_level(monotonic_s)
         self._append(_Knot(index, monotonic_s, 1.0 / self.true_rate_hz))
 
@@ -131,18 +135,19 @@ class Timeline:
         """Samples came that could not be there yet: they were in the air earlier than thought.
 
         Of a device that cannot be: its callbacks are late, never early. A pipe may begin with a burst of what
-        its source had kept, or make up for a delay; then that holds for all of the current run. A little is
-        drift or jitter, which the fit takes care of, and holds from here on.
+        its source had kept, or make up for a delay; then that holds for all of the current run. So does a
+        little in its first seconds; later on that is drift, which the fit takes care of, and holds from here.
 
         Args:
             end_index: just after the samples.
             monotonic_s: when they came.
 
         Returns:
-            By how much earlier they all were, in seconds; 0 for a little.
+            By how much earlier they all were, in seconds; 0 for drift.
         """
         early_s = self.monotonic_s(end_index) - monotonic_s
-        if early_s < LEAST_JUMP_S:
+        jump = early_s >= LEAST_JUMP_S
+        if not jump and monotonic_s - self._run_began_s > SETTLING_S:
             self._append(_Knot(end_index, monotonic_s, self._knots[-1].s_per_sample))
             return 0.0
         self._knots = tuple(
@@ -151,7 +156,8 @@ class Timeline:
         )
         if self._run_index == self._first_index:
             self._began_s -= early_s
-        self._begin_level(monotonic_s)
+        if jump:
+            self._begin_level(monotonic_s)
         return early_s
 
     def _begin_level(self, monotonic_s: float) -> None:
