@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import os
 import struct
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 import soundfile
 from command import Finished, assert_refused, esc_listen
+from hypothesis import given
+from hypothesis import strategies as st
 from sounds import RATE_HZ, only_siren, pcm, siren, write_siren
 
 from streamer.errors import SourceError
+from streamer.sinks.csv_log import CsvLog
+from streamer.sinks.open_events import OpenEvents
+from streamer.sinks.recovery import recovered
 from streamer.sinks.row import local_text, unix_s
 from streamer.sources.recorded import begin_of, date_in_name, parse_date, time_zone
+from streamer.types import Event
 
 AT = datetime(2023, 6, 25, 21, 14, 2)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -161,6 +170,37 @@ def test_local_time_keeps_the_moment() -> None:
         assert unix_s(local_text(moment, BERLIN)) == moment
     assert local_text(1687720442.125, BERLIN) == "2023-06-25T21:14:02.125+02:00"
     assert len({local_text(moment, BERLIN)[:19] for moment in twice}) == 1
+
+
+@given(st.text(alphabet="0123456789-_:.TZ +abcdefABCDEF", max_size=40))
+def test_any_name_has_a_date_or_none(name: str) -> None:
+    found = date_in_name(f"{name}.wav")
+    assert found is None or 1900 <= found.year < 2100
+
+
+@given(st.sampled_from([b"guan", b"bext", b"LIST", b"ds64", b"data"]), st.binary(max_size=400))
+def test_any_bytes_in_a_file_are_a_date_or_none(name: bytes, content: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "garden.wav"
+        for body in (content, name + struct.pack("<I", len(content)) + content, name + content):
+            path.write_bytes(b"RIFF\0\0\0\0WAVE" + body)
+            with contextlib.suppress(SourceError):
+                begin_of(str(path), "name", BERLIN, 1.0)
+
+
+def test_a_row_of_another_time_zone_is_not_written_twice(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    event = Event("dog", 1.7e9, 1.7e9 + 2.0, 0.9, 0.8, "microphone", "esc50", live=True)
+    csv_log, listed = CsvLog(path), OpenEvents(path)
+    listed.put(1, event, csv_log.size, over=True)
+    listed.save()
+    csv_log.write(event)
+    csv_log.close()
+    listed.close()
+    csv_log, listed = CsvLog(path, date=partial(local_text, zone=BERLIN)), OpenEvents(path)
+    assert [found.kind for found in recovered(csv_log, listed)] == [""]
+    csv_log.close()
+    listed.close()
 
 
 # --- as a whole ---

@@ -168,25 +168,24 @@ def _from_name(path: str, zone: tzinfo | None) -> Begin:
     if named is not None:
         for at, where in written:
             if at.tzinfo and abs((at.replace(tzinfo=None) - named).total_seconds()) <= SAME_S:
-                return Begin(at, f"its name and its {where}")
+                return Begin(in_zone(at, zone), f"its name and its {where}")
     found = (named, "its name") if named is not None else next(iter(written), None)
     if found is None or found[0] is None:
         raise ValueError(
             "neither its name nor what is written in it says when it began; say --start DATE or --start mtime"
         )
     at, where = found
-    if at.tzinfo is not None:
-        return Begin(at, where)
-    return Begin(in_zone(at, zone), f"{where}, time zone {zone or 'of this system'}")
+    stated = "" if at.tzinfo is not None else f", time zone {zone or 'of this system'}"
+    return Begin(in_zone(at, zone), f"{where}{stated}")
 
 
 def _stamps(text: str) -> Iterator[datetime]:
     for match in _STAMP.finditer(text):
         year, _, month, day, hour, _, minute, second, fraction, offset = match.groups()
         zone = None
-        if offset and (offset == "Z" or "T" in match[0]):  # else a number that counts files, as in -0001
-            zone = UTC if offset == "Z" else time_zone(offset)
         try:
+            if offset and (offset == "Z" or "T" in match[0]):  # else a number that counts files, as in -0001
+                zone = time_zone(offset)
             yield datetime(
                 *(int(year), int(month), int(day), int(hour), int(minute), int(second or 0)),
                 int((fraction or "").ljust(6, "0")),
