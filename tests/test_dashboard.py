@@ -117,6 +117,7 @@ ODD = {
         "classes": (a_class(NASTY, 1.5),),
         "events": (EventStatus(NASTY, NASTY, 1e9, -3.0, True),),
     },
+    "nasty advice": {"advice": NASTY},
     "bad health": {
         "health": Health(math.inf, math.nan, 9e9, 10**9, math.inf, 10**6, 10**12, 99_999, 400.0, 1e6, 1e8)
     },
@@ -172,6 +173,11 @@ class TestPicture:
             assert "▲ log: No space left on device" in text
             assert "esc-events.csv" not in text
         assert "12 rows wait" in text
+
+    def test_advice_stands_there_too(self) -> None:
+        for width, height in ((80, 24), (140, 40)):
+            text = text_of(a_status(advice="samples arrive at 88,200 per second"), width, height)
+            assert "▲ samples arrive at 88,200 per second" in text
 
     def test_file_shows_its_progress(self) -> None:
         text = text_of(a_status(live=False, total_s=48.0))
