@@ -378,15 +378,15 @@ def _vocoded(samples: FloatArray, rate: float) -> FloatArray:
     """Played `rate` times as fast at the same pitch; shape (n / rate,).
 
     The parts of `librosa.effects.time_stretch`, which in librosa 1.0 cannot be called without a
-    FutureWarning of its own.
+    FutureWarning of its own. In double precision: its phasors are computed so in any case, and to round
+    them numpy (2.5) passes buffers through a cast that warns of what happened to lie in memory.
     """
     import librosa
 
-    frames = librosa.phase_vocoder(librosa.stft(samples, n_fft=VOCODER_SAMPLES), rate=rate)
-    out: FloatArray = librosa.istft(
-        frames, n_fft=VOCODER_SAMPLES, dtype=samples.dtype, length=round(len(samples) / rate)
-    )
-    return out
+    sound = samples.astype(np.float64)
+    frames = librosa.phase_vocoder(librosa.stft(sound, n_fft=VOCODER_SAMPLES), rate=rate)
+    out = librosa.istft(frames, n_fft=VOCODER_SAMPLES, length=round(len(sound) / rate))
+    return out.astype(np.float32)
 
 
 def _for_vocoder(samples: FloatArray) -> FloatArray:
