@@ -122,6 +122,21 @@ def test_a_burst_at_the_beginning_lies_in_the_past(monkeypatch: pytest.MonkeyPat
     assert producer.source.health.ledger.elapsed_s == pytest.approx(140.0, abs=0.05)
 
 
+@pytest.mark.parametrize("segment_s", [1.5, 2.0, 4.0, 6.0])
+@pytest.mark.parametrize("at_once", [0, 3])
+def test_a_stream_of_segments_is_live_and_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch, segment_s: float, at_once: int
+) -> None:
+    count = round(200 / segment_s)
+    later = [(segment_s * number, segment_s) for number in range(1, count + 1)]
+    producer = Producer(monkeypatch, [*[(0.0, segment_s)] * at_once, *later])
+    blocks = producer.run()
+    assert producer.source.live
+    assert_honest(producer, off_s=0.1)
+    assert blocks[-1].end_sample == round((at_once + count) * segment_s * RATE_HZ)
+    assert producer.kinds("advice") == []
+
+
 @pytest.mark.parametrize("speed", [0.995, 1.005])
 def test_a_source_that_is_a_little_fast_or_slow_is_followed(
     monkeypatch: pytest.MonkeyPatch, speed: float
