@@ -31,6 +31,9 @@ from streamer.types import Event
 
 AT = datetime(2023, 6, 25, 21, 14, 2)
 BERLIN = ZoneInfo("Europe/Berlin")
+CENTRAL_EUROPE = "CET-1CEST,M3.5.0,M10.5.0/3"
+"""The same for the system, which may have no names of zones."""
+
 EAST = timezone(timedelta(hours=2))
 
 
@@ -211,7 +214,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(log))
 
 
-def heard(*options: str, cwd: Path, stdin: bytes = b"", zone: str = "Europe/Berlin") -> Finished:
+def heard(*options: str, cwd: Path, stdin: bytes = b"", zone: str = CENTRAL_EUROPE) -> Finished:
     done = esc_listen(*options, *only_siren(), cwd=cwd, stdin=stdin, environment={"TZ": zone})
     assert done.status == 0, done
     return done

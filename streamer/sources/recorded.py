@@ -89,7 +89,8 @@ def time_zone(text: str) -> tzinfo | None:
         return ZoneInfo(text)
     except (LookupError, OSError, ValueError) as error:
         raise ValueError(
-            f"there is no time zone {text!r} here; name one as in Europe/Berlin, UTC or +02:00"
+            f"there is no time zone {text!r} here; name one as in Europe/Berlin, UTC or +02:00 "
+            "(the names come with the package tzdata: sudo apt install tzdata)"
         ) from error
 
 
