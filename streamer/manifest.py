@@ -190,7 +190,12 @@ def read_manifest(content: bytes) -> Manifest:
             "export it with esc-train, which adds one"
         ) from error
     try:
-        return from_table(Manifest, json.loads(text))
+        table = json.loads(text)
+        # First, since a newer format has keys that this version takes for mistakes.
+        written_in = table.get("format") if isinstance(table, dict) else None
+        if isinstance(written_in, int) and written_in > FORMAT:
+            raise ModelError(f"its format is {written_in}: it needs a newer esc-listen; update the program")
+        return from_table(Manifest, table)
     except (TableError, ValueError, RecursionError) as error:
         raise ModelError(f"its manifest does not fit: {error}") from error
 

@@ -190,7 +190,10 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda m: m["classes"][3].update(on="high"),
         'classes[3].on: expected a number, found "high"',
     ),
-    "format of the future": (lambda m: m.update(format=2), "its format is 2"),
+    "format of the future": (
+        lambda m: m.update(format=2, groups={}),
+        "its format is 2: it needs a newer esc-listen",
+    ),
     "no classes": (lambda m: m.update(classes=[]), "lists no classes"),
     "a label twice": (lambda m: m["classes"][1].update(label="airplane"), "a label occurs twice"),
     "no inputs": (lambda m: m.update(inputs=[]), "lists no inputs"),
