@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from datetime import tzinfo
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,7 @@ class Monitor:
         clock: where time is read; the same as that of the source.
         announced: tells whether an event that goes on may be shown yet, from its label and begin (as
             in `Event.start_s`).
+        zone: of the times of day; None for that of the system.
     """
 
     def __init__(
@@ -66,7 +68,9 @@ class Monitor:
         draws: bool = True,
         clock: Clock = SYSTEM_CLOCK,
         announced: Callable[[str, float], bool] = lambda label, start_s: True,
+        zone: tzinfo | None = None,
     ) -> None:
+        self._zone = zone
         self.draws = draws
         self._announced = announced
         self._clock = clock
@@ -190,7 +194,7 @@ class Monitor:
         """An event is over."""
         shown = EventStatus(
             event.label,
-            clock_text(event.start_s, event.live),
+            clock_text(event.start_s, event.live, self._zone),
             event.duration_s,
             event.confidence,
             active=False,
@@ -311,7 +315,7 @@ class Monitor:
         dated = source is not None and has_dates(source)
         at_s = self._start_s(source, start)
         lasted_s = ((self._end_sample if faded is None else faded) - start) / self._rate_hz
-        return EventStatus(label, clock_text(at_s, dated), max(0.0, lasted_s), confidence, True)
+        return EventStatus(label, clock_text(at_s, dated, self._zone), max(0.0, lasted_s), confidence, True)
 
     def _own_health(self, now: float, heard_s: float) -> Health:
         latencies = sorted(self._latencies_ms) or [0.0]

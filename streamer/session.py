@@ -29,6 +29,7 @@ from streamer.sinks.lines import plain_line
 from streamer.sinks.log_writer import reason_of
 from streamer.sinks.opening import date_text, open_log
 from streamer.sources import Report, Source, no_report, open_source
+from streamer.sources.recorded import time_zone
 from streamer.types import Event
 
 
@@ -49,6 +50,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     drawn = not settings.log.json and not settings.screen.plain and drawable()
     log = open_log(settings.log, is_live(settings, demo), model.name, journal, date_text(settings))
     sinks = open_sinks(settings, lines=not drawn)
+    zone = time_zone(settings.source.time_zone)
     monitor = Monitor(
         model,
         on=tuple(rule.on for rule in rules),
@@ -58,6 +60,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         log_trouble=lambda: log.complaint,
         draws=drawn,
         announced=log.announced,
+        zone=zone,
     )
     counts: Counter[str] = Counter()
     latest: deque[Event] = deque(maxlen=LATEST)
@@ -104,7 +107,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
     if drawn:
         # The dashboard is gone from the screen: leave something behind.
         for event in latest:
-            print(plain_line(event))
+            print(plain_line(event, zone))
     print(summary(counts, monitor, settings, log, sinks), file=sys.stderr)
     if any(sink.error for sink in sinks):
         discard_output()  # the summary has told it, unless whoever read it has seen enough
@@ -242,7 +245,13 @@ def open_sinks(settings: Settings, lines: bool) -> list[QueuedSink]:
             QueuedSink(JsonLines(sys.stdout, date_text(settings)), "standard output", patient=patient)
         )
     elif lines:
-        sinks.append(QueuedSink(PlainLines(sys.stdout), "standard output", patient=patient))
+        sinks.append(
+            QueuedSink(
+                PlainLines(sys.stdout, time_zone(settings.source.time_zone)),
+                "standard output",
+                patient=patient,
+            )
+        )
     return sinks
 
 

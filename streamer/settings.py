@@ -71,8 +71,8 @@ class SourceSettings:
     Empty: seconds from the beginning."""
 
     time_zone: str = ""
-    """Zone of those dates where they say none, and of ``log.local_time``: ``Europe/Berlin``, ``UTC``,
-    ``+02:00``. Empty: that of the system."""
+    """Zone of those dates where they say none, of ``log.local_time`` and of the screen: ``Europe/Berlin``,
+    ``UTC``, ``+02:00``. Empty: that of the system."""
 
     realtime: bool = False
     """Files: as slowly as if they were live."""

@@ -290,6 +290,10 @@ def test_local_time_has_its_distance_from_utc(tmp_path: Path) -> None:
     assert row["start"].startswith("2026-11-22T00:59:5")
     assert row["start"].endswith("+01:00")
     assert json.loads(done.out)["start"] == row["start"]
+    options = ["--input", "a.wav", "--start", "2026-11-21T12:00:00Z", "--time-zone", "+05:30", "--local-time"]
+    done = heard(*options, cwd=tmp_path)
+    assert rows_of(tmp_path / "esc-events.csv")[1]["start"].startswith("2026-11-21T17:3")
+    assert done.out.startswith("17:3")
 
 
 def test_the_local_day_is_the_one_that_rotates(tmp_path: Path) -> None:

@@ -86,10 +86,16 @@ def unix_s(text: str) -> float | None:
         return None
 
 
-def clock_text(seconds: float, live: bool) -> str:
-    """For people: local time of day of a date, or minutes and seconds of a position in a file."""
+def clock_text(seconds: float, live: bool, zone: tzinfo | None = None) -> str:
+    """For people: local time of day of a date, or minutes and seconds of a position in a file.
+
+    Args:
+        seconds: since 1970 (UTC), or from the beginning of the file.
+        live: it is a date.
+        zone: None for that of the system.
+    """
     if live:
-        return datetime.fromtimestamp(seconds).strftime("%H:%M:%S")
+        return datetime.fromtimestamp(seconds, zone).strftime("%H:%M:%S")
     minutes, tenths = divmod(round(max(0.0, seconds) * 10), 600)
     hours, minutes = divmod(minutes, 60)
     rest = f"{tenths / 10:04.1f}"
