@@ -73,14 +73,16 @@ def checked(program: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
                 return main(arguments)  # somebody else collects what is printed
             for number in (STDOUT, STDERR):
                 _occupy(number)
-            sys.stdout = _text(_Output(STDOUT, "w", closefd=False), before[0])
+            output = _Output(STDOUT, "w", closefd=False)
+            sys.stdout = _text(output, before[0])
             sys.stderr = _text(_Complaints(STDERR, "w", closefd=False), before[1])
             status = 0
             try:
                 try:
                     status = main(arguments)
                 finally:
-                    sys.stdout.flush()
+                    if not output.discards:
+                        sys.stdout.flush()
             except ReaderGoneError:
                 discard_output()
             except OutputError as error:
@@ -97,7 +99,10 @@ def checked(program: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
 
 
 def discard_output() -> None:
-    """From now on standard output goes nowhere, because it has been told that it takes nothing."""
+    """From now on standard output goes nowhere, because it has been told that it takes nothing.
+
+    It is not waited for either: a reader who does not read may hold up a thread that writes for ever.
+    """
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     if isinstance(raw, _Output):
         raw.discards = True

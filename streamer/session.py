@@ -109,7 +109,7 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
         for event in latest:
             print(plain_line(event, zone))
     print(summary(counts, monitor, settings, log, sinks), file=sys.stderr)
-    if any(sink.error for sink in sinks):
+    if any(sink.error or sink.stuck for sink in sinks):
         discard_output()  # the summary has told it, unless whoever read it has seen enough
     lost = log.dropped or log.left or any(sink.dropped and not broken_pipe(sink) for sink in sinks)
     return 1 if failed or lost else 0

@@ -36,11 +36,6 @@ class Finished:
         return [line for line in self.err.splitlines() if line.startswith("esc-listen: ")]
 
 
-def clean_environment() -> dict[str, str]:
-    """Ours without what changes Python's ways: a variable such as PYTHONUNBUFFERED must not decide."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
-
-
 def esc_listen(
     *arguments: str | Path, cwd: Path, stdin: bytes = b"", environment: dict[str, str] | None = None
 ) -> Finished:
@@ -51,7 +46,7 @@ def esc_listen(
         input=stdin,
         capture_output=True,
         timeout=PATIENCE_S,
-        env=clean_environment() | (environment or {}),
+        env=os.environ | (environment or {}),
         check=False,
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -115,7 +110,6 @@ def running(*arguments: str | Path, cwd: Path, stdin: int = subprocess.DEVNULL) 
             stdin=stdin,
             stdout=out_file,
             stderr=err_file,
-            env=clean_environment(),
         )
     try:
         yield Running(process, out, err)

@@ -11,6 +11,11 @@ from hypothesis import settings
 
 REPOSITORY = Path(__file__).parent.parent
 
+# No variable of whoever runs the tests may change how Python runs what they start: PYTHONUNBUFFERED hides
+# what happens to output that waits in a buffer.
+for variable in [name for name in os.environ if name.startswith("PYTHON")]:
+    del os.environ[variable]
+
 # How long an example takes says nothing on a machine that does other things as well.
 settings.register_profile("esc-listen", deadline=None)
 settings.load_profile("esc-listen")

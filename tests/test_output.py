@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from command import COMMAND, PATIENCE_S, Finished, clean_environment
+from command import COMMAND, PATIENCE_S, Finished
 from logs import labels_in
 from sounds import only_siren, write_siren
 
@@ -36,7 +38,7 @@ def shell(where: str, command: list[str | Path], cwd: Path, **environment: str) 
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=PATIENCE_S,
-        env=clean_environment() | environment,
+        env=os.environ | environment,
         check=False,
     )
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -101,3 +103,14 @@ def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path, command: li
     done = shell(GONE, command, tmp_path)
     assert done.status == 0
     assert done.err == ""
+
+
+def test_a_reader_that_does_not_read_is_not_waited_for(tmp_path: Path, recording: Path) -> None:
+    command = [COMMAND, "--input", *[recording] * 120, "--json", "--csv", "log.csv", *only_siren()]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        fcntl.fcntl(process.stdout, fcntl.F_SETPIPE_SZ, 4_096)  # 120 lines do not fit in
+        assert process.wait(PATIENCE_S) == 1
+        assert "events could not be written to standard output (too slow)" in process.stderr.read().decode()
+    assert labels_in(tmp_path / "log.csv") == ["siren"] * 120

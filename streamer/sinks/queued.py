@@ -35,6 +35,9 @@ class QueuedSink:
         self.error: Exception | None = None
         """The last failure, if any."""
 
+        self.stuck = False
+        """True when it did not end with the rest of the program: whoever reads does not."""
+
         self._sink = sink
         self.patient = patient
         """May be changed, for a pipe that turns out to be a recording."""
@@ -77,6 +80,7 @@ class QueuedSink:
         self._closing.set()
         self._thread.join(PATIENT_CLOSING_S if self.patient else CLOSING_S)
         if self._thread.is_alive():
+            self.stuck = True
             self.dropped += self._queue.qsize()
         else:
             self._sink.close()
