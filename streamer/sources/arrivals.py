@@ -27,10 +27,10 @@ SLACK_S = 0.5
 BIN_S = 0.05
 """Arrivals that are closer than this are kept as one."""
 
-UNEVEN = 0.3
+UNEVEN = 0.5
 """At a steady rate, no second brings so much more or less than the others."""
 
-IDLE = 0.25
+IDLE = 0.1
 """Whoever waits for samples for such a part of the time is not what limits them."""
 
 NEAR = 0.03
