@@ -39,7 +39,7 @@ def open_source(name: str, settings: SourceSettings, rate_hz: int, report: Repor
         return PipeSource(rate_hz, *pcm, report=report, begin_unix_s=begin.unix_s)
     from streamer.sources.recording import RecordingSource
 
-    recording = RecordingSource(name, rate_hz, settings.channel, settings.realtime)
+    recording = RecordingSource(name, rate_hz, settings.channel, settings.realtime, report)
     if not settings.start:
         return recording
     from streamer.sources.recorded import DatedSource, begin_of, time_zone

@@ -1,4 +1,4 @@
-"""Any number of channels to one."""
+"""Any number of channels to one, and whether they cancel each other on the way."""
 
 from __future__ import annotations
 
@@ -42,3 +42,62 @@ def to_mono(samples: FloatArray, channel: int | None) -> FloatArray:
         total += samples[:, other]
     total /= channels
     return total.astype(np.float32)
+
+
+CANCELLED = 0.01
+"""Of channels that share no sound, the mean of two has half of the power. Less than a hundredth is left only
+where one of them is the other turned upside down: a cable or a plug is wired the wrong way round."""
+
+LEAST_POWER = 1e-8
+"""Below -80 dBFS there is nothing to judge."""
+
+JUDGED_AFTER_S = 10.0
+
+
+class Cancelling:
+    """Compares the mix with what it was made of.
+
+    Args:
+        rate_hz: of the samples.
+        channel: the one that is listened to, from 1; None for the mean of all.
+    """
+
+    def __init__(self, rate_hz: int, channel: int | None) -> None:
+        self._wanted = round(JUDGED_AFTER_S * rate_hz)
+        self._done = channel is not None
+        self._samples = 0
+        self._apart = self._mixed = 0.0
+
+    def hear(self, samples: FloatArray, mono: FloatArray) -> bool:
+        """Take in a block; true once, after ten seconds of sound of which almost nothing is left.
+
+        Args:
+            samples: shape (n, channels).
+            mono: the mix of them, shape (n,).
+        """
+        if self._done or samples.shape[1] < 2:
+            return False
+        flat = samples.ravel()
+        apart = float(np.dot(flat, flat)) / samples.shape[1]
+        if apart <= LEAST_POWER * len(samples):
+            return False
+        self._samples += len(samples)
+        self._apart += apart
+        self._mixed += float(np.dot(mono, mono))
+        return self._samples >= self._wanted and self.judge()
+
+    def judge(self) -> bool:
+        """What has been heard so far, at the end of something shorter; true once."""
+        found = not self._done and self._samples > 0 and cancelled(self._mixed, self._apart)
+        self._done = True
+        return found
+
+
+def cancelled(mixed: float, apart: float) -> bool:
+    """Whether channels cancel each other.
+
+    Args:
+        mixed: power of their mean.
+        apart: mean of their powers.
+    """
+    return mixed < CANCELLED * apart
