@@ -14,6 +14,7 @@ from streamer.classifier import Classifier
 from streamer.clock import SYSTEM_CLOCK, Clock
 from streamer.edges import EdgeFinder
 from streamer.errors import SettingsError, SourceError
+from streamer.labels import advice, find_label
 from streamer.manifest import ClassRule
 from streamer.model import DEFAULT_MODEL, Model, load_model
 from streamer.monitor import Monitor
@@ -66,7 +67,8 @@ class Listener:
             ),
             EdgeFinder(manifest.front_end),
         )
-        self._reported = np.array([not settings.labels or x in settings.labels for x in model.labels])
+        wanted = wanted_labels(model, settings)
+        self._reported = np.array([label in wanted for label in model.labels])
         self._hides = not self._reported.all()
         self._nothing = np.zeros(len(model.labels), np.float32)
         self._pacer = Pacer()
@@ -157,17 +159,32 @@ class Listener:
         return np.where(self._reported, probabilities, 0.0) if self._hides else probabilities
 
 
+def wanted_labels(model: Model, settings: EventSettings) -> frozenset[str]:
+    """The labels of the model that shall be reported: those of the settings, or all.
+
+    Raises:
+        SettingsError: the settings name a label that the model does not know.
+    """
+    if not settings.labels:
+        return frozenset(model.labels)
+    found = set()
+    for text in settings.labels:
+        label = find_label(text, model.labels)
+        if label is None:
+            raise SettingsError(
+                f"the model {model.name} does not know {text!r}; {advice(text, model.labels)}"
+            )
+        found.add(label)
+    return frozenset(found)
+
+
 def rules_in_force(model: Model, settings: EventSettings) -> tuple[ClassRule, ...]:
     """The rules of the manifest with what the settings change.
 
     Raises:
         SettingsError: the settings name a label that the model does not know.
     """
-    unknown = [label for label in settings.labels if label not in model.labels]
-    if unknown:
-        raise SettingsError(
-            f"the model {model.name} does not know {unknown[0]!r}; it knows {', '.join(model.labels)}"
-        )
+    wanted_labels(model, settings)
     rules = []
     for rule in model.manifest.classes:
         if settings.threshold is not None:
