@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
+from streamer.inputs import expanded
 from streamer.output import OutputError, checked
 from streamer.settings import Settings, SourceSettings, read_settings
 from streamer.tables import TableError, from_table, to_table
@@ -24,7 +27,8 @@ EXAMPLES = """\
 examples:
   esc-listen --demo                        see it work, no microphone needed
   esc-listen --device usb                  listen to the microphone with "usb" in its name
-  esc-listen --input garden.wav night.flac --csv found.csv
+  esc-listen garden.wav night.flac --csv found.csv
+  esc-listen recordings/                   every sound file in a folder and below it
   arecord -t raw -f S16_LE -r 44100 | esc-listen --input - --rate 44100
   esc-listen --plain --labels dog,cat      only dogs and cats, no dashboard
   esc-listen bench                         what listening costs on this machine
@@ -50,11 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument_group("where the sound comes from").add_argument
+    add("files", nargs="*", metavar="FILE", help="sound files, folders of them, or quoted globs")
     add(
         "--input",
         nargs="+",
         metavar="INPUT",
-        help="mic (default), sound files, or - for raw PCM on standard input",
+        help="mic (default), files as above, or - for raw PCM on standard input",
     )
     add("--device", metavar="NAME", help="microphone: part of its name, or its number")
     add("--wait", action="store_true", default=None, help="wait for a microphone that is not there yet")
@@ -112,7 +117,7 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
     """
     given: dict[str, dict[str, object]] = {
         "source": {
-            "input": options.input,
+            "input": [*(options.input or []), *options.files] or None,
             "device": options.device,
             "wait": options.wait,
             "channel": options.channel,
@@ -182,8 +187,19 @@ def main(arguments: list[str] | None = None) -> int:
         options = command.build_parser().parse_args(arguments[1:])
         return guarded(lambda: command.run(options), options.debug)
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    # Files may stand between options: esc-listen --plain a.wav --no-csv b.wav
+    options = parser.parse_intermixed_args(arguments)
+    if meant := misspelt_command(arguments):
+        parser.error(f"there is no command and no file {arguments[0]}; did you mean esc-listen {meant}?")
     return guarded(lambda: run(parser, options), options.debug)
+
+
+def misspelt_command(arguments: list[str]) -> str | None:
+    """The command that the first word was probably meant to be; None where it may well be a file."""
+    word = arguments[0] if arguments else ""
+    if not word.isalpha() or Path(word).exists():
+        return None
+    return next(iter(difflib.get_close_matches(word.lower(), COMMANDS, n=1)), None)
 
 
 def guarded(work: Callable[[], int], debug: bool) -> int:
@@ -223,8 +239,8 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
 
         print(describe_models())
         return 0
-    if options.demo and options.input:
-        parser.error("--demo brings its own sound; leave out --input")
+    if options.demo and (options.input or options.files):
+        parser.error("--demo brings its own sound; leave out --input and files")
     if options.csv and options.no_csv:
         parser.error("--csv and --no-csv contradict each other")
     if options.journal and options.no_journal:
@@ -236,10 +252,18 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
         settings = with_options(base, options)
     except SettingsError as error:
         parser.error(str(error))
+    if options.demo and not options.csv:
+        settings = replace(settings, log=replace(settings.log, csv=""))
     if len(settings.source.input) > 1 and {"mic", "-"} & set(settings.source.input):
         parser.error("mic and - cannot be combined with other inputs")
     if problem := contradiction(settings.source, options.demo):
         parser.error(problem)
+    if not options.demo:
+        found = tuple(expanded(settings.source.input))
+        settings = replace(settings, source=replace(settings.source, input=found))
+        # Once more: "one date fits one recording" also where a folder holds several.
+        if problem := contradiction(settings.source, options.demo):
+            parser.error(problem)
     from streamer.session import run_session
 
     return run_session(settings, demo=options.demo, screenshot=options.screenshot)

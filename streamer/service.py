@@ -160,7 +160,7 @@ def service_of(options: argparse.Namespace) -> Service:
         *(("--csv", options.csv) if options.csv else ()),
         *options.more,
     ]
-    listening = build_listen_parser().parse_args(given)
+    listening = build_listen_parser().parse_intermixed_args(given)
     if listening.demo or listening.list_devices or listening.list_models or listening.screenshot:
         raise SettingsError("a service listens: leave out --demo, --list-... and --screenshot")
     settings = with_options(
