@@ -266,7 +266,7 @@ def run(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             parser.error(problem)
     from streamer.session import run_session
 
-    return run_session(settings, demo=options.demo, screenshot=options.screenshot)
+    return run_session(settings, demo=options.demo, screenshot=options.screenshot, debug=options.debug)
 
 
 if __name__ == "__main__":

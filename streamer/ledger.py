@@ -104,14 +104,21 @@ class LedgerStatus:
             "away_s": round(self.away_s, 1),
         }
 
-    def text(self) -> str:
-        """For people, in one line."""
+    def text(self, figures: bool = False) -> str:
+        """For people, in one line; with all figures for those who look for a fault."""
         seconds = 1.0 / self.rate_hz if self.rate_hz else 0.0
         lost = ", ".join(f"{cause} {samples * seconds:.2f} s" for cause, samples in self.lost.items())
+        measured = (
+            f"; captured {self.captured * seconds:.1f} s, crystal {self.drift_ppm:+.0f} ppm, "
+            f"unaccounted {1000.0 * self.unaccounted_s:+.0f} ms"
+            if figures
+            else ""
+        )
+        if not self.lost_samples:
+            return f"lost nothing{measured}"
         return (
-            f"captured {self.captured * seconds:.1f} s, lost {self.lost_samples * seconds:.2f} s"
-            f"{f' ({lost})' if lost else ''} in {self.gaps} gap{'' if self.gaps == 1 else 's'}; "
-            f"crystal {self.drift_ppm:+.0f} ppm, unaccounted {1000.0 * self.unaccounted_s:+.0f} ms"
+            f"lost {self.lost_samples * seconds:.2f} s"
+            f"{f' ({lost})' if lost else ''} in {self.gaps} gap{'' if self.gaps == 1 else 's'}{measured}"
         )
 
 

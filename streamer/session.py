@@ -10,6 +10,7 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 
@@ -26,6 +27,7 @@ from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
 from streamer.sinks import EventLog, JsonLines, PlainLines, QueuedSink
 from streamer.sinks.lines import plain_line
+from streamer.sinks.log_kind import fitting_log
 from streamer.sinks.log_writer import reason_of
 from streamer.sinks.opening import date_text, open_log
 from streamer.sources import Report, Source, no_report, open_source
@@ -33,12 +35,17 @@ from streamer.sources.recorded import time_zone
 from streamer.types import Event
 
 
-def run_session(settings: Settings, demo: bool = False, screenshot: str | None = None) -> int:
+def run_session(
+    settings: Settings, demo: bool = False, screenshot: str | None = None, debug: bool = False
+) -> int:
     """Listen to every input of the settings; gives the exit status.
 
     Raises:
         EscListenError: the model, the log or the only input cannot be used.
     """
+    if kind := kind_of_rows(settings, demo):
+        log_name = fitting_log(settings.log.csv, kind)
+        settings = replace(settings, log=replace(settings.log, csv=log_name))
     model = load_model(settings.model.name)
     rules = rules_in_force(model, settings.events)
     classifier = Classifier(model, settings.model.threads)
@@ -89,7 +96,8 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
             for open_next in sources:
                 try:
                     source = open_next()
-                    if source.live:
+                    if source.live and not drawn:
+                        # What the dashboard keeps back is printed when this is true no more.
                         say(f"listening to {source.name} with the model {model.name}; Ctrl-C stops")
                     for event in hear(source, classifier, settings, log, outlets, monitor, stop):
                         counts[event.label] += 1
@@ -106,9 +114,11 @@ def run_session(settings: Settings, demo: bool = False, screenshot: str | None =
                 sink.close()
     if drawn:
         # The dashboard is gone from the screen: leave something behind.
+        if missing := counts.total() - len(latest):
+            print(f"{missing} earlier event{'' if missing == 1 else 's'} not shown; the last {len(latest)}:")
         for event in latest:
             print(plain_line(event, zone))
-    print(summary(counts, monitor, settings, log, sinks), file=sys.stderr)
+    print(summary(counts, monitor, settings, log, sinks, debug), file=sys.stderr)
     if any(sink.error or sink.stuck for sink in sinks):
         discard_output()  # the summary has told it, unless whoever read it has seen enough
     lost = log.dropped or log.left or any(sink.dropped and not broken_pipe(sink) for sink in sinks)
@@ -197,6 +207,16 @@ class Shown:
 def is_live(settings: Settings, demo: bool) -> bool:
     """True for a microphone or a pipe, which cannot wait and cannot be heard again."""
     return not demo and bool({"mic", "-"} & set(settings.source.input))
+
+
+def kind_of_rows(settings: Settings, demo: bool) -> str:
+    """``dates`` or ``seconds``; empty for a pipe that has yet to show whether it is live."""
+    source = settings.source
+    if demo:
+        return "seconds"
+    if source.start or source.live or "mic" in source.input:
+        return "dates"
+    return "" if "-" in source.input else "seconds"
 
 
 def broken_pipe(sink: QueuedSink | EventLog) -> bool:
@@ -290,7 +310,12 @@ def has_terminal() -> bool:
 
 
 def summary(
-    counts: Counter[str], monitor: Monitor, settings: Settings, log: EventLog, sinks: list[QueuedSink]
+    counts: Counter[str],
+    monitor: Monitor,
+    settings: Settings,
+    log: EventLog,
+    sinks: list[QueuedSink],
+    debug: bool,
 ) -> str:
     """What happened, in one line."""
     status = monitor.snapshot()
@@ -302,7 +327,7 @@ def summary(
         line += f"; logged in {settings.log.csv}"
     health = status.health
     if health.ledger.rate_hz:
-        line += f"; {health.ledger.text()}"
+        line += f"; {health.ledger.text(debug)}"
     elif health.gaps:
         line += f"; {health.gaps} gaps, {health.lost_s:.2f} s lost"
     if health.skipped_windows:

@@ -91,6 +91,8 @@ def test_the_sum_is_kept_by_cause() -> None:
     assert (status.gaps, status.lost_samples, status.unaccounted_s) == (3, 2_000, 0.0)
     assert ledger.gaps_since(1) == [Gap(5_000, 400, "ring"), Gap(9_000, 100, "overflow")]
     assert status.entry()["lost"] == {"overflow": 1_600, "ring": 400}
+    assert "unaccounted" not in status.text()
+    assert "crystal" in status.text(figures=True)
     assert "lost 2.00 s (overflow 1.60 s, ring 0.40 s) in 3 gaps" in status.text()
 
 
