@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamer.calibration import Calibration
 from streamer.errors import ModelError
-from streamer.manifest import ModelInput
+from streamer.manifest import Arithmetic, ModelInput
 from streamer.model import Model
 from streamer.native import quiet_native_code
 from streamer.types import FloatArray
@@ -43,6 +44,13 @@ class _Tensor:
     @property
     def quantised(self) -> bool:
         return bool(np.issubdtype(self.dtype, np.integer))
+
+    def real(self, stored: NDArray[Any]) -> FloatArray:
+        """What the stored numbers mean."""
+        values: FloatArray = stored.astype(np.float32)
+        if self.quantised:
+            values = (values - np.float32(self.zero_point)) * np.float32(self.scale)
+        return values
 
     @property
     def limits(self) -> tuple[np.float32, np.float32] | None:
@@ -108,19 +116,20 @@ class Classifier:
         try:
             with quiet_native_code():
                 self._interpreter = Interpreter(model_content=model.content, num_threads=threads)
+                # Before LiteRT adds tensors of its own.
+                self.arithmetic = _arithmetic(self._interpreter.get_tensor_details())
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else "unknown reason"
             raise ModelError(f"LiteRT cannot run the model {model.path}: {reason}") from error
         tensors = {d["name"]: _Tensor.of(d) for d in self._interpreter.get_input_details()}
-        outputs = [_Tensor.of(d) for d in self._interpreter.get_output_details()]
         manifest = model.manifest
         if sorted(tensors) != sorted(item.tensor for item in manifest.inputs):
             self._refuse(f"the inputs of the network are {', '.join(sorted(tensors))}")
-        if len(outputs) != 1 or outputs[0].shape != (1, len(manifest.labels)):
-            shapes = ", ".join(str(tensor.shape) for tensor in outputs)
-            self._refuse(f"the network gives {shapes}, not one row of {len(manifest.labels)} labels")
-        self._output = outputs[0]
+        if manifest.arithmetic not in ("", self.arithmetic):
+            self._refuse(f"its arithmetic is {self.arithmetic}, not {manifest.arithmetic}")
+        self._output, self._embedding = self._outputs()
+        self._heard = False
         half_step = self._output.scale / 2 if self._output.quantised else 1e-6
         self._calibration = Calibration(
             manifest.temperature, [rule.offset for rule in manifest.classes], half_step
@@ -141,6 +150,22 @@ class Classifier:
 
     def _refuse(self, problem: str) -> None:
         raise ModelError(f"the manifest of {self.model.path} does not fit its network: {problem}")
+
+    def _outputs(self) -> tuple[_Tensor, _Tensor | None]:
+        """Where the probabilities come out, and the embedding if there is one."""
+        manifest, wanted = self.model.manifest, self.model.manifest.embedding
+        outputs = {d["name"]: _Tensor.of(d) for d in self._interpreter.get_output_details()}
+        for name in (manifest.scores_tensor, wanted.tensor if wanted else ""):
+            if name and name not in outputs:
+                self._refuse(f"the outputs of the network are {', '.join(outputs)}")
+        embedding = outputs.pop(wanted.tensor) if wanted else None
+        if wanted and embedding and embedding.shape != (1, wanted.size):
+            self._refuse(f"the embedding has the shape {embedding.shape}, not (1, {wanted.size})")
+        scores = [outputs[manifest.scores_tensor]] if manifest.scores_tensor else list(outputs.values())
+        if len(scores) != 1 or scores[0].shape != (1, len(manifest.labels)):
+            shapes = ", ".join(str(tensor.shape) for tensor in scores) or "nothing else"
+            self._refuse(f"the network gives {shapes}, not one row of {len(manifest.labels)} labels")
+        return scores[0], embedding
 
     def _feed(self, tensor: _Tensor, item: ModelInput) -> _Feed:
         """Fold normalisation and quantisation into one multiplication and one addition."""
@@ -180,20 +205,37 @@ class Classifier:
         Level n is in row n, so that a negative one counts from the end, as an index does.
         """
         tensor = self._output
-        levels = np.arange(256, dtype=np.uint8).view(tensor.dtype)[:, np.newaxis].astype(np.float32)
-        said = (levels - np.float32(tensor.zero_point)) * np.float32(tensor.scale)
-        return self._calibrated(np.repeat(said, labels, axis=1))
+        levels = np.arange(256, dtype=np.uint8).view(tensor.dtype)[:, np.newaxis]
+        return self._calibrated(np.repeat(tensor.real(levels), labels, axis=1))
 
     def classify(self, values: FloatArray) -> FloatArray:
         """Calibrated probabilities, shape (labels,), of a window of features, shape (frames, columns)."""
         for feed in self._feeds:
             self._interpreter.set_tensor(feed.tensor.index, feed.fill(values))
         self._interpreter.invoke()
+        self._heard = True
         said = self._interpreter.get_tensor(self._output.index)[0]
         if self._meaning is None:
-            values = said.astype(np.float32)
-            if self._output.quantised:
-                values = (values - np.float32(self._output.zero_point)) * np.float32(self._output.scale)
-            return self._calibrated(values)
+            return self._calibrated(self._output.real(said))
         meant: FloatArray = self._meaning[said, self._every_label]
         return meant
+
+    def embedding(self) -> FloatArray:
+        """What the network knows about the window that was classified last, shape (size,).
+
+        Raises:
+            ModelError: the model gives no embedding, or has heard no window yet.
+        """
+        if self._embedding is None:
+            raise ModelError(f"the model {self.model.name} gives no embedding")
+        if not self._heard:
+            raise ModelError(f"the model {self.model.name} has heard no window whose embedding it could give")
+        return self._embedding.real(self._interpreter.get_tensor(self._embedding.index)[0])
+
+
+def _arithmetic(tensors: Sequence[dict[str, Any]]) -> Arithmetic:
+    """How a network with these tensors computes."""
+    kinds = {np.dtype(tensor["dtype"]) for tensor in tensors}
+    if not any(np.issubdtype(kind, np.floating) for kind in kinds):
+        return "int8"
+    return "dynamic" if np.dtype(np.int8) in kinds else "float32"

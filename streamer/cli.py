@@ -79,7 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--threshold", type=float, metavar="P", help="probability (0 to 1) at which an event begins")
     add("--hop", type=float, metavar="S", help="seconds between two looks at the sound")
     add("--smoothing", type=float, metavar="S", help="time constant of the smoothing, in seconds")
-    add("--labels", metavar="A,B,...", help="report only these sounds")
+    add("--labels", metavar="A,B,...", help="report only these sounds, or groups of them")
     add("--threads", type=int, metavar="N", help="processor threads for the network (default 1)")
 
     add = parser.add_argument_group("what comes out").add_argument

@@ -160,21 +160,23 @@ class Listener:
 
 
 def wanted_labels(model: Model, settings: EventSettings) -> frozenset[str]:
-    """The labels of the model that shall be reported: those of the settings, or all.
+    """The labels of the model that shall be reported: those that the settings name, or all.
+
+    The name of a group means all of its labels; if it is a label as well, that one, too.
 
     Raises:
         SettingsError: the settings name a label that the model does not know.
     """
     if not settings.labels:
         return frozenset(model.labels)
-    found = set()
+    groups = model.manifest.groups
+    found: set[str] = set()
     for text in settings.labels:
-        label = find_label(text, model.labels)
-        if label is None:
-            raise SettingsError(
-                f"the model {model.name} does not know {text!r}; {advice(text, model.labels)}"
-            )
-        found.add(label)
+        label, group = find_label(text, model.labels), find_label(text, groups)
+        if label is None and group is None:
+            known = advice(text, [*model.labels, *groups])
+            raise SettingsError(f"the model {model.name} does not know {text!r}; {known}")
+        found |= ({label} if label else set()) | set(groups[group] if group else ())
     return frozenset(found)
 
 

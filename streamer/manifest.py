@@ -13,16 +13,42 @@ import json
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from streamer.errors import ModelError
 from streamer.frontend.spec import Feature, FrontEndSpec
 from streamer.tables import TableError, from_table, to_table
 
-FORMAT = 1
+FORMAT = 2
+"""Newest format that this version reads. The file says which one it is in under ``format``; it is written in
+the oldest that can say what the manifest says, so that earlier versions of the program read it if they can.
+"""
+
+FORMAT_1_FRONT_END = (
+    "sample_rate_hz",
+    "fft_samples",
+    "hop_samples",
+    "mel_bands",
+    "mel_scale",
+    "mel_norm",
+    "fmin_hz",
+    "fmax_hz",
+    "floor",
+    "mfcc",
+    "delta_frames",
+    "features",
+)
+"""Keys of the front end that format 1 has; it also lacks the mel scale ``kaldi``."""
+
+NEW_IN_FORMAT_2 = ("scores_tensor", "embedding", "groups", "arithmetic")
+
 MEMBER = "manifest.json"
+
+Arithmetic = Literal["int8", "dynamic", "float32"]
+"""How a network computes: in 8 bits throughout; with weights of 8 bits, but in floating point at least in
+parts; in floating point alone."""
 
 LARGEST_BYTES = 1_000_000
 """Of a manifest, unpacked; that of fifty classes has 10 000."""
@@ -43,6 +69,17 @@ class ModelInput:
 
     std: tuple[float, ...]
     """Each column is then divided by this."""
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """An output that holds what the network knows about a window before it decides on labels."""
+
+    tensor: str
+    """Name of the tensor in the file."""
+
+    size: int
+    """Number of values."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +130,6 @@ class Provenance:
 class Manifest:
     """All that the listener must know about a model."""
 
-    format: int
     name: str
     description: str
     front_end: FrontEndSpec
@@ -125,6 +161,29 @@ class Manifest:
     measured: dict[str, Any] = field(default_factory=dict)
     """Figures of this very file, by name, with what they were measured on."""
 
+    scores_tensor: str = ""
+    """Name of the output tensor that holds the probabilities; may be empty when there is only one output
+    besides the embedding."""
+
+    embedding: Embedding | None = None
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Labels by the name of a group that stands for all of them. It may be called like a label."""
+
+    arithmetic: Literal["", Arithmetic] = ""
+    """Empty: whatever the tensors of the file show."""
+
+    @property
+    def format(self) -> int:
+        """Of the file that it is written to."""
+        spec, plain = self.front_end, FrontEndSpec()
+        newer = [item.name for item in fields(spec) if item.name not in FORMAT_1_FRONT_END]
+        in_format_1 = (
+            not any(getattr(self, name) for name in NEW_IN_FORMAT_2)
+            and all(getattr(spec, name) == getattr(plain, name) for name in newer)
+            and spec.mel_scale != "kaldi"
+        )
+        return 1 if in_format_1 else 2
+
     @property
     def labels(self) -> tuple[str, ...]:
         """Names of the classes, in the order of the output."""
@@ -134,8 +193,6 @@ class Manifest:
         def refuse(problem: str) -> None:
             raise ModelError(f"manifest: {problem}")
 
-        if self.format != FORMAT:
-            refuse(f"its format is {self.format}; this version reads format {FORMAT}")
         if self.window_frames < 1:
             refuse("window_frames must be at least 1")
         if not self.classes:
@@ -167,6 +224,16 @@ class Manifest:
             refuse("visible must lie above 0 and at most at 1, its times not below 0")
         if self.hop_s <= 0 or self.smoothing_s < 0:
             refuse("hop_s must be above 0 and smoothing_s not below")
+        if self.embedding and self.embedding.size < 1:
+            refuse("the embedding needs at least 1 value")
+        if self.embedding and self.embedding.tensor == self.scores_tensor:
+            refuse(f"scores and embedding cannot be the same output, {self.scores_tensor!r}")
+        for name, members in self.groups.items():
+            if not members:
+                refuse(f"the group {name!r} is empty")
+            for label in members:
+                if label not in self.labels:
+                    refuse(f"the group {name!r} holds {label!r}, which is not one of its labels")
 
 
 def read_manifest(content: bytes) -> Manifest:
@@ -190,19 +257,41 @@ def read_manifest(content: bytes) -> Manifest:
             "export it with esc-train, which adds one"
         ) from error
     try:
-        table = json.loads(text)
-        # First, since a newer format has keys that this version takes for mistakes.
-        written_in = table.get("format") if isinstance(table, dict) else None
-        if isinstance(written_in, int) and written_in > FORMAT:
-            raise ModelError(f"its format is {written_in}: it needs a newer esc-listen; update the program")
-        return from_table(Manifest, table)
+        return from_manifest_table(json.loads(text))
     except (TableError, ValueError, RecursionError) as error:
         raise ModelError(f"its manifest does not fit: {error}") from error
 
 
+def manifest_table(manifest: Manifest) -> dict[str, Any]:
+    """What is written into the file."""
+    table = to_table(manifest)
+    if manifest.format == 1:
+        table = {key: value for key, value in table.items() if key not in NEW_IN_FORMAT_2}
+        table["front_end"] = {key: table["front_end"][key] for key in FORMAT_1_FRONT_END}
+    return {"format": manifest.format, **table}
+
+
+def from_manifest_table(table: object) -> Manifest:
+    """The inverse of `manifest_table`.
+
+    Raises:
+        ModelError: it is in a newer format, or makes no sense.
+        TableError: it is not a manifest.
+    """
+    if not isinstance(table, dict):
+        return from_table(Manifest, table)  # which says so
+    # First, since a newer format has keys that this version takes for mistakes.
+    written_in = table.get("format")
+    if not isinstance(written_in, int) or isinstance(written_in, bool) or written_in < 1:
+        raise TableError("format: expected 1 or a higher whole number")
+    if written_in > FORMAT:
+        raise ModelError(f"its format is {written_in}: it needs a newer esc-listen; update the program")
+    return from_table(Manifest, {key: value for key, value in table.items() if key != "format"})
+
+
 def add_manifest(network: bytes, manifest: Manifest) -> bytes:
     """Content of a model file: the flatbuffer and its manifest."""
-    text = json.dumps(to_table(manifest), indent=1)
+    text = json.dumps(manifest_table(manifest), indent=1)
     out = io.BytesIO()
     out.write(strip_manifest(network))
     with zipfile.ZipFile(out, "a", zipfile.ZIP_DEFLATED) as archive:

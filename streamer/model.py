@@ -74,11 +74,15 @@ def shipped_models() -> list[Path]:
 
 def describe_models() -> str:
     """A readable table of the shipped models, for ``--list-models``."""
-    lines = [f"{'model':<14} {'classes':>7} {'kB':>6}  what it hears; licence of its training data"]
+    from streamer.classifier import Classifier  # which needs models
+
+    head = "what it hears; licence of its training data"
+    lines = [f"{'model':<14} {'classes':>7} {'kB':>6}  {'arithmetic':<10}  {head}"]
     for path in shipped_models():
         model = load_model(path)
         about = f"{model.manifest.description}; {model.manifest.provenance.licence}"
         mark = " (default)" if model.name == DEFAULT_MODEL else ""
         size_kb = len(model.content) / 1000
-        lines.append(f"{model.name:<14} {len(model.labels):>7} {size_kb:>6.0f}  {about}{mark}")
+        how = model.manifest.arithmetic or Classifier(model).arithmetic
+        lines.append(f"{model.name:<14} {len(model.labels):>7} {size_kb:>6.0f}  {how:<10}  {about}{mark}")
     return "\n".join(lines)

@@ -143,7 +143,8 @@ class EventSettings:
     """An endless sound is logged in pieces of this length."""
 
     labels: tuple[str, ...] = ()
-    """Only these classes become events. Empty: all."""
+    """Only these classes become events; the name of a group, if the model has any, means all in it.
+    Empty: all."""
 
     def __post_init__(self) -> None:
         _check_finite(self, "events")

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streamer.manifest import MEMBER, strip_manifest
+from streamer.manifest import MEMBER, manifest_table, strip_manifest
 from streamer.model import load_model
-from streamer.tables import to_table
 
 
 def with_archive(network: bytes, members: dict[str, bytes]) -> bytes:
@@ -27,7 +26,7 @@ def with_archive(network: bytes, members: dict[str, bytes]) -> bytes:
 def changed_model(path: Path, change: Callable[[dict[str, Any]], object]) -> Path:
     """The shipped model at `path`, with another manifest: `change` works on its table."""
     shipped = load_model()
-    table = to_table(shipped.manifest)
+    table = manifest_table(shipped.manifest)
     change(table)
     text = json.dumps(table).encode()
     path.write_bytes(with_archive(strip_manifest(shipped.content), {MEMBER: text}))

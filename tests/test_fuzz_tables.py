@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import io
 import json
 import tempfile
@@ -19,7 +20,7 @@ from sounds import siren
 from streamer.config import default_toml, toml_value
 from streamer.errors import EscListenError, ModelError, SettingsError
 from streamer.listen import Listener
-from streamer.manifest import MEMBER, read_manifest, strip_manifest
+from streamer.manifest import MEMBER, manifest_table, read_manifest, strip_manifest
 from streamer.model import Model, load_model
 from streamer.settings import Settings, read_settings
 from streamer.tables import to_table
@@ -29,7 +30,13 @@ SHIPPED = load_model()
 NETWORK = strip_manifest(SHIPPED.content)[:64]
 """As much of it as tells that one follows; what it computes does not matter here."""
 
-MANIFEST = to_table(SHIPPED.manifest)
+MANIFEST = manifest_table(
+    dataclasses.replace(
+        SHIPPED.manifest,
+        groups={"animal": ("dog", "cat")},
+        arithmetic="int8",
+    )
+)
 TABLES = to_table(Settings())
 
 HUGE = "9" * 5_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import json
 import os
 import subprocess
 import sys
@@ -20,9 +21,11 @@ from streamer.errors import ModelError
 from streamer.manifest import (
     MEMBER,
     ClassRule,
+    Embedding,
     Manifest,
     ModelInput,
     add_manifest,
+    manifest_table,
     read_manifest,
     replace_manifest,
     strip_manifest,
@@ -68,6 +71,8 @@ def test_the_shipped_models_are_listed_with_their_licence() -> None:
     assert len(lines) == 1 + len(shipped_models())
     assert any(line.startswith("esc50 ") and "CC BY" in line and "(default)" in line for line in lines)
     assert any(line.startswith("urban ") and "CC BY-NC" in line for line in lines)
+    assert all(f" {Classifier(load_model(path)).arithmetic} " in "".join(lines) for path in shipped_models())
+    assert lines[0].index("arithmetic") == lines[1].index("int8")
 
 
 def test_a_manifest_survives_the_file(tmp_path: Path) -> None:
@@ -123,6 +128,62 @@ def test_stripping_what_has_no_manifest_changes_nothing() -> None:
 
 def test_a_table_and_back() -> None:
     assert from_table(Manifest, to_table(MANIFEST)) == MANIFEST
+
+
+# Formats
+
+
+def text_of(content: bytes) -> str:
+    """The manifest as it stands in a model file."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return archive.read(MEMBER).decode()
+
+
+@pytest.mark.parametrize("path", shipped_models(), ids=lambda path: path.stem)
+def test_a_manifest_of_format_1_is_written_as_it_always_was(path: Path) -> None:
+    model = load_model(path)
+    shipped = text_of(model.content)
+    assert shipped.startswith('{\n "format": 1,\n')
+    assert model.manifest.format == 1
+    assert text_of(add_manifest(NETWORK, model.manifest)) == shipped
+
+
+NEW: dict[str, dict[str, Any]] = {
+    "embedding": {"embedding": Embedding("embedding", 128)},
+    "scores": {"scores_tensor": "StatefulPartitionedCall_1:0"},
+    "groups": {"groups": {"pets": ("dog", "cat"), "cat": ("cat",)}},
+    "arithmetic": {"arithmetic": "int8"},
+}
+NEW_FRONT_ENDS: dict[str, dict[str, Any]] = {
+    "window": {"window": "hann_symmetric"},
+    "shorter window": {"window_samples": 800},
+    "pre-emphasis": {"window_samples": 800, "pre_emphasis": 0.97},
+    "logarithm": {"log": "ln_offset"},
+    "triangles": {"mel_scale": "kaldi"},
+}
+
+
+@pytest.mark.parametrize(
+    ("manifest", "front_end"),
+    [*((new, {}) for new in NEW.values()), *(({}, new) for new in NEW_FRONT_ENDS.values())],
+    ids=[*NEW, *NEW_FRONT_ENDS],
+)
+def test_what_format_1_cannot_say_is_written_as_format_2(
+    manifest: dict[str, Any], front_end: dict[str, Any]
+) -> None:
+    spec = dataclasses.replace(MANIFEST.front_end, **front_end)
+    newer = dataclasses.replace(MANIFEST, front_end=spec, **manifest)
+    content = add_manifest(NETWORK, newer)
+    assert text_of(content).startswith('{\n "format": 2,\n')
+    assert read_manifest(content) == newer
+
+
+def test_a_format_that_makes_no_sense_is_not_read() -> None:
+    for written_in in (0, -1, True, 1.0, "1", None):
+        table = manifest_table(MANIFEST) | {"format": written_in}
+        content = with_archive(NETWORK, {MEMBER: json.dumps(table).encode()})
+        with pytest.raises(ModelError, match="format: expected 1 or a higher whole number"):
+            read_manifest(content)
 
 
 # Files that are refused
@@ -191,8 +252,25 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         'classes[3].on: expected a number, found "high"',
     ),
     "format of the future": (
-        lambda m: m.update(format=2, groups={}),
-        "its format is 2: it needs a newer esc-listen",
+        lambda m: m.update(format=3, knobs={}),
+        "its format is 3: it needs a newer esc-listen",
+    ),
+    "an empty group": (lambda m: m.update(format=2, groups={"pets": []}), "the group 'pets' is empty"),
+    "a group of others": (
+        lambda m: m.update(format=2, groups={"pets": ["dog", "newt"]}),
+        "the group 'pets' holds 'newt', which is not one of its labels",
+    ),
+    "an embedding of nothing": (
+        lambda m: m.update(format=2, embedding={"tensor": "e", "size": 0}),
+        "the embedding needs at least 1 value",
+    ),
+    "one output for two things": (
+        lambda m: m.update(format=2, scores_tensor="e", embedding={"tensor": "e", "size": 3}),
+        "scores and embedding cannot be the same output, 'e'",
+    ),
+    "another arithmetic than there is": (
+        lambda m: m.update(format=2, arithmetic="int16"),
+        "arithmetic: expected one of '', 'int8', 'dynamic', 'float32', found \"int16\"",
     ),
     "no classes": (lambda m: m.update(classes=[]), "lists no classes"),
     "a label twice": (lambda m: m["classes"][1].update(label="airplane"), "a label occurs twice"),
@@ -242,6 +320,22 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "another tensor": (
         lambda m: m["inputs"][0].update(tensor="spectrogram"),
         "the inputs of the network are serving_default_log_mel:0",
+    ),
+    "another arithmetic": (
+        lambda m: m.update(format=2, arithmetic="dynamic"),
+        "its arithmetic is int8, not dynamic",
+    ),
+    "scores from elsewhere": (
+        lambda m: m.update(format=2, scores_tensor="scores"),
+        "the outputs of the network are StatefulPartitionedCall_1:0",
+    ),
+    "an embedding that is not there": (
+        lambda m: m.update(format=2, embedding={"tensor": "embedding", "size": 128}),
+        "the outputs of the network are StatefulPartitionedCall_1:0",
+    ),
+    "an embedding instead of scores": (
+        lambda m: m.update(format=2, embedding={"tensor": "StatefulPartitionedCall_1:0", "size": 50}),
+        "the network gives nothing else",
     ),
     "two inputs": (
         lambda m: m["inputs"].append({**m["inputs"][0], "tensor": "second"}),

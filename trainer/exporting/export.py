@@ -21,7 +21,6 @@ import numpy as np
 from streamer.classifier import Classifier
 from streamer.errors import ModelError, SourceError
 from streamer.manifest import (
-    FORMAT,
     ClassRule,
     Manifest,
     ModelInput,
@@ -143,7 +142,6 @@ def export(
     flatbuffer, parameters = converted(trained, options.kind, windows)
     unheard_s = longest_unheard_s(recipe.front_end, recipe.window_frames)
     manifest = Manifest(
-        format=FORMAT,
         name=recipe.name,
         description=recipe.description,
         front_end=recipe.front_end,
