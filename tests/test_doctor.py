@@ -303,6 +303,7 @@ SILENCE = np.zeros(48_000, np.float32)
         ([SILENCE + np.float32(0.3)], "problem", "digital silence only"),
         ([noise(1.0).round() / 32_768], "problem", "digital silence only"),
         ([SILENCE, noise(0.1)], "warning", "channel 1 gives digital silence only"),
+        ([noise(0.1), -noise(0.1)], "warning", "the channels cancel each other"),
         ([noise(0.0005)], "warning", "very quiet: peak -66.0 dBFS"),
         ([np.clip(noise(2.0), -1, 1)], "warning", "too loud, it clips"),
         ([noise(0.9)], "warning", "loud all the time"),

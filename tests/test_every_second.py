@@ -4,26 +4,40 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from command import assert_failed, esc_listen
-from sounds import RATE_HZ, only_siren, write_siren
+from command import assert_failed, assert_refused, esc_listen
+from conftest import skip_or_fail
+from sounds import RATE_HZ, only_siren, siren, write_siren
 
 from streamer.decoding import open_recording
 from streamer.decoding.wav import find_wav_data
 from streamer.errors import SourceError
+from streamer.sources.containers import LONGEST_LOOK, container_of
 from streamer.sources.recording import RecordingSource
 from streamer.types import FloatArray
 
-needs_ffmpeg = pytest.mark.skipif(
-    not shutil.which("ffmpeg") and not os.environ.get("ESC_REQUIRE_ALL"),
-    reason="the program ffmpeg is not installed",
-)
+
+@pytest.fixture
+def ffmpeg() -> Callable[..., None]:
+    """Runs the program, where it is there."""
+    if not shutil.which("ffmpeg"):
+        skip_or_fail("needs the program ffmpeg")
+
+    def run(*arguments: str | Path, out: Path | None = None) -> None:
+        command = ["ffmpeg", "-v", "error", "-nostdin", "-y", *arguments]
+        with (out or Path(os.devnull)).open("wb") as file:
+            subprocess.run(command, stdout=file, check=True, timeout=60)
+
+    return run
+
 
 SECONDS = 6.0
 CODEC_S = 0.1
@@ -34,11 +48,6 @@ def noise(seconds: float = SECONDS, channels: int = 1, seed: int = 1) -> FloatAr
     """Hiss, of which each sample differs from all others."""
     hiss = np.random.default_rng(seed).uniform(-0.2, 0.2, (round(seconds * RATE_HZ), channels))
     return hiss.astype(np.float32).squeeze()
-
-
-def ffmpeg(*arguments: str | Path) -> None:
-    """Run the program."""
-    subprocess.run(["ffmpeg", "-v", "error", "-nostdin", "-y", *arguments], check=True, timeout=60)
 
 
 def heard(path: Path, **options: int) -> tuple[FloatArray, str]:
@@ -118,26 +127,19 @@ def test_a_part_that_is_cut_is_told(tmp_path: Path) -> None:
     assert len(samples) > SECONDS * RATE_HZ
 
 
-@needs_ffmpeg
 @pytest.mark.parametrize("rate", [("-b:a", "64k"), ("-q:a", "5")], ids=["constant", "variable"])
-def test_mp3_without_a_length(tmp_path: Path, rate: tuple[str, str]) -> None:
+def test_mp3_without_a_length(tmp_path: Path, ffmpeg: Callable[..., None], rate: tuple[str, str]) -> None:
     """Written into a pipe, so that the encoder could not state the length afterwards."""
     sound = np.concatenate([np.zeros(RATE_HZ, np.float32), noise(60.0)])
     soundfile.write(tmp_path / "a.wav", sound, RATE_HZ)
     path = tmp_path / "a.mp3"
-    with path.open("wb") as out:
-        subprocess.run(
-            ["ffmpeg", "-v", "error", "-nostdin", "-i", tmp_path / "a.wav", "-f", "mp3", *rate, "-"],
-            stdout=out,
-            check=True,
-            timeout=60,
-        )
+    ffmpeg("-i", tmp_path / "a.wav", "-f", "mp3", *rate, "-", out=path)
     samples, said = heard(path)
     assert said == ""
     assert len(samples) / RATE_HZ == pytest.approx(61.0, abs=CODEC_S)
 
 
-@needs_ffmpeg
+@pytest.mark.usefixtures("ffmpeg")
 def test_joined_mp3(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.mp3", noise(), RATE_HZ)
     whole = (tmp_path / "a.mp3").read_bytes()
@@ -265,3 +267,209 @@ def test_other_cut_files_are_heard_and_told(tmp_path: Path, kind: str) -> None:
     samples, said = heard(cut(path))
     assert 3.0 < len(samples) / RATE_HZ < 5.0
     assert "missing" in said or "truncated" in said
+
+
+# --- what ffmpeg reads ---
+
+FILMED = ("m4a", "mp4", "aac", "wma", "webm", "mkv", "mka", "3gp")
+
+
+@pytest.mark.parametrize("kind", FILMED)
+def test_what_phones_and_cameras_record(tmp_path: Path, ffmpeg: Callable[..., None], kind: str) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(), RATE_HZ)
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", tmp_path / "a.wav", *(("-c:a", "aac") if kind == "3gp" else ()), path)
+    samples, said = heard(path)
+    assert said == ""
+    assert len(samples) / RATE_HZ == pytest.approx(SECONDS, abs=2 * CODEC_S)
+    assert float(np.std(samples[RATE_HZ:-RATE_HZ])) == pytest.approx(0.2 / 3**0.5, rel=0.2)
+
+
+def test_positions_in_a_film_are_those_of_its_sound(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    sound = np.zeros(20 * RATE_HZ, np.float32)
+    sound[12 * RATE_HZ : 12 * RATE_HZ + 100] = 0.5
+    soundfile.write(tmp_path / "a.wav", sound, RATE_HZ)
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.m4a")
+    samples, said = heard(tmp_path / "a.m4a")
+    assert said == ""
+    assert np.argmax(np.abs(samples)) / RATE_HZ == pytest.approx(12.0, abs=0.01)
+
+
+def test_an_event_in_a_film(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    write_siren(tmp_path / "a.wav", 4.0)
+    picture = ("-f", "lavfi", "-i", "color=size=64x64:rate=10:duration=4", "-c:v", "mpeg4")
+    ffmpeg("-i", tmp_path / "a.wav", *picture, "-c:a", "aac", tmp_path / "talk.mp4")
+    done = esc_listen("--input", "talk.mp4", "--csv", "log.csv", *only_siren(), cwd=tmp_path)
+    assert done.status == 0, done
+    assert len((tmp_path / "log.csv").read_bytes().splitlines()) == 2, "header and event"
+
+
+def test_a_film_without_sound(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=size=64x64:rate=10:duration=1", "-c:v", "mpeg4", tmp_path / "a.mp4")
+    assert_refused(esc_listen("--input", "a.mp4", "--no-csv", cwd=tmp_path), "a.mp4", "holds no sound")
+
+
+@pytest.mark.parametrize("kind", ["m4a", "aac", "wma", "webm"])
+def test_a_cut_film_is_told(tmp_path: Path, ffmpeg: Callable[..., None], kind: str) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(), RATE_HZ)
+    path = tmp_path / f"a.{kind}"
+    ffmpeg("-i", tmp_path / "a.wav", *(("-movflags", "+faststart") if kind == "m4a" else ()), path)
+    samples, said = heard(cut(path))
+    assert 3.0 < len(samples) / RATE_HZ < 5.5
+    assert "damaged or truncated" in said
+
+
+def test_a_film_whose_table_is_cut_off(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(), RATE_HZ)
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.m4a")
+    cut(tmp_path / "a.m4a")
+    assert_refused(esc_listen("--input", "a.m4a", "--no-csv", cwd=tmp_path), "a.m4a", "moov atom not found")
+
+
+MP4 = b"\0\0\0\x1cftypM4A " + bytes(100)
+
+
+def test_without_ffmpeg_it_says_what_to_install(tmp_path: Path) -> None:
+    (tmp_path / "a.m4a").write_bytes(MP4)
+    done = esc_listen("--input", "a.m4a", "--no-csv", cwd=tmp_path, environment={"PATH": str(tmp_path)})
+    assert_refused(done, "a.m4a", "sudo apt install ffmpeg")
+
+
+def test_a_playlist_opens_nothing(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "secret.wav", noise(), RATE_HZ)
+    (tmp_path / "a.m3u8").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\nsecret.wav\n")
+    (tmp_path / "a.txt").write_text("ffconcat version 1.0\nfile secret.wav\n")
+    for name in ("a.m3u8", "a.txt"):
+        assert_refused(esc_listen("--input", name, "--no-csv", cwd=tmp_path), "not a sound file")
+
+
+def children() -> set[str]:
+    """Processes that this one has started and not waited for."""
+    found = Path("/proc/self/task").glob("*/children")
+    return {child for path in found for child in path.read_text().split()}
+
+
+def test_no_child_is_left_behind(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(60.0), RATE_HZ)
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.m4a")
+    before = children()
+    source = RecordingSource(str(tmp_path / "a.m4a"), RATE_HZ)
+    next(iter(source.blocks()))
+    assert children() > before
+    source.close()
+    source.close()
+    assert children() == before
+    heard(tmp_path / "a.m4a")
+    assert children() == before
+
+
+def test_a_child_that_is_killed_is_damage(tmp_path: Path, ffmpeg: Callable[..., None]) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(60.0), RATE_HZ)
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.mka")
+    source = RecordingSource(str(tmp_path / "a.mka"), RATE_HZ)
+    before = children()
+    blocks = source.blocks()
+    next(blocks)
+    (child,) = children() - before
+    os.kill(int(child), signal.SIGKILL)
+    with pytest.raises(SourceError, match=r"damaged or truncated.*status -9"):
+        list(blocks)
+    source.close()
+
+
+# --- floats that are integers, channels that cancel ---
+
+
+@pytest.mark.parametrize("bits", [16, 24, 32])
+@pytest.mark.parametrize("quiet_s", [0.0, 40.0])
+def test_integers_that_were_stored_as_floats(tmp_path: Path, bits: int, quiet_s: float) -> None:
+    sound = np.concatenate([np.zeros(round(quiet_s * RATE_HZ)), 0.9 * noise()])
+    sound[-1000:] = 0.5
+    numbers = np.rint(sound * 2.0 ** (bits - 1)) * (1 if bits == 32 else 4)
+    numbers = np.clip(numbers, -(2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1)
+    soundfile.write(tmp_path / "a.wav", numbers, RATE_HZ, subtype="DOUBLE")
+    samples, said = heard(tmp_path / "a.wav")
+    assert f"whole numbers stored as floats; heard as {bits}-bit samples" in said
+    np.testing.assert_allclose(samples, numbers / 2.0 ** (bits - 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("gain", [1e-6, 0.1, 1.0, 3.0, 100.0])
+def test_floats_are_left_alone(tmp_path: Path, gain: float) -> None:
+    """A recording may be far too loud; as long as it is not made of whole numbers, nobody knows its scale."""
+    sound = noise()
+    sound[:100] = 5.0
+    soundfile.write(tmp_path / "a.wav", gain * sound, RATE_HZ, subtype="FLOAT")
+    samples, said = heard(tmp_path / "a.wav")
+    if gain < 100.0:
+        assert said == ""
+        np.testing.assert_array_equal(samples, np.float32(gain) * sound)
+
+
+def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
+    sound = siren(4.0)
+    soundfile.write(tmp_path / "a.wav", np.stack([sound, -sound], axis=1), RATE_HZ)
+    done = esc_listen("--input", "a.wav", "--no-csv", *only_siren(), cwd=tmp_path)
+    assert done.status == 0, done
+    assert "a.wav: the channels cancel each other" in done.err
+    assert "--channel 1" in done.err
+    done = esc_listen("--input", "a.wav", "--no-csv", "--channel", "1", *only_siren(), cwd=tmp_path)
+    assert "cancel" not in done.err
+    assert "1 event " in done.err
+
+
+@pytest.mark.parametrize("kind", ["apart", "together", "one is silent", "silent"])
+def test_other_channels_do_not(tmp_path: Path, kind: str) -> None:
+    left, right = noise(seed=1), noise(seed=2)
+    right = {"apart": right, "together": left, "one is silent": 0 * left, "silent": 0 * left}[kind]
+    left = 0 * left if kind == "silent" else left
+    soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), RATE_HZ)
+    assert heard(tmp_path / "a.wav")[1] == ""
+
+
+# --- files where raw samples are expected ---
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.aiff", "AIFF"),
+        ("a.au", "AU"),
+        ("a.caf", "CAF"),
+        ("a.rf64", "WAV"),
+        ("a.w64", "W64"),
+        ("a.m4a", "MP4"),
+        ("a.webm", "WebM or Matroska"),
+        ("a.wma", "WMA"),
+        ("a.aac", "AAC"),
+        ("bare.mp3", "MP3"),
+        ("a.ts", "MPEG-TS"),
+    ],
+)
+def test_a_file_on_standard_input_is_refused(
+    tmp_path: Path, request: pytest.FixtureRequest, name: str, kind: str
+) -> None:
+    path = tmp_path / name
+    if path.suffix in (".aiff", ".au", ".caf", ".rf64", ".w64"):
+        soundfile.write(path, noise(), RATE_HZ, format=path.suffix[1:].upper())
+    else:
+        soundfile.write(tmp_path / "a.wav", noise(), RATE_HZ)
+        bare = ("-write_xing", "0", "-id3v2_version", "0") if name == "bare.mp3" else ()
+        request.getfixturevalue("ffmpeg")("-i", tmp_path / "a.wav", *bare, path)
+    content = path.read_bytes()
+    assert container_of(content[:LONGEST_LOOK]) == kind
+    done = esc_listen("--input", "-", "--no-csv", cwd=tmp_path, stdin=content)
+    assert_failed(done, f"{kind} file, not raw PCM")
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_samples_are_not_taken_for_a_file(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    for samples in (
+        random.integers(-32_768, 32_767, 4_096),
+        random.integers(-3, 3, 4_096),
+        np.full(4_096, -1),
+        np.full(4_096, 0x47),
+        np.full(4_096, random.integers(-1_100, -1_000)),
+        np.zeros(4_096),
+    ):
+        assert container_of(samples.astype("<i2").tobytes()) == ""

@@ -104,7 +104,7 @@ def with_python(machine: Machine, *, venv: bool = True) -> None:
 def one_line(done: Finished) -> str:
     """It stopped with status 1; the line that says why."""
     assert done.status == 1, done
-    lines = [line for line in done.err.splitlines() if "PortAudio" not in line]
+    lines = [line for line in done.err.splitlines() if "no PortAudio" not in line and "no ffmpeg" not in line]
     assert len(lines) == 1, done.err
     return lines[0]
 

@@ -408,7 +408,8 @@ def test_nothing_at_all_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("magic", "kind"), [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3\x04", "MP3")]
+    ("magic", "kind"),
+    [(b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3\x04", "MP3")],
 )
 def test_a_file_instead_of_raw_samples_is_refused(magic: bytes, kind: str) -> None:
     with piped([magic + bytes(1_000)]) as source, pytest.raises(SourceError, match=f"{kind} file, not raw"):

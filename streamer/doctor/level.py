@@ -16,6 +16,7 @@ from streamer.doctor.finding import Finding, ok, problem, warning
 from streamer.native import quiet_native_code
 from streamer.sources.alive import STILL, TOLERANCE, swing
 from streamer.sources.devices import InputDevice, load_sounddevice
+from streamer.sources.mixdown import cancelled
 from streamer.types import FloatArray
 
 CHECK = "level"
@@ -55,6 +56,9 @@ class Heard:
     samples: int
     """Length, in samples of one channel."""
 
+    cancelled: bool = False
+    """The channels cancel each other when they are mixed."""
+
     @classmethod
     def of(cls, samples: FloatArray) -> Heard:
         """Measure samples of shape (n, channels)."""
@@ -66,6 +70,7 @@ class Heard:
             (samples**2).sum(axis=0) / max(1, len(samples)),
             int((size >= CLIPPED).sum()),
             len(samples),
+            cancelled(float((samples.mean(axis=1) ** 2).sum()), float((samples**2).sum(axis=0).mean())),
         )
 
     @property
@@ -178,6 +183,12 @@ def judge(heard: Heard, name: str) -> Finding:
             CHECK,
             f"{figures}; channel {', '.join(map(str, dead))} gives digital silence only",
             f"listen to the living one, or half of the level is lost: --channel {alive}",
+        )
+    if heard.cancelled:
+        return warning(
+            CHECK,
+            f"{figures}; the channels cancel each other: one is the other upside down",
+            "listen to one of them, or nothing is heard: --channel 1 (its plug or cable is wired wrongly)",
         )
     if heard.peak_dbfs < QUIET_PEAK_DBFS:
         return warning(

@@ -35,6 +35,8 @@ _BEGINNINGS = (
 NEEDS_FFMPEG = frozenset({"MP4", "WebM or Matroska", "WMA", "AMR", "AAC"})
 """What libsndfile does not read."""
 
+_TS_PACKET, _TS_PACKETS, _TS_MARK = 188, 8, 0x47
+
 FRAMES_IN_A_ROW = 4
 """So many frames of the right length are no chance; samples look like the beginning of one now and then."""
 
@@ -64,6 +66,10 @@ def container_of(data: bytes) -> str:
         return "AIFF"
     if data[4:8] == b"ftyp":
         return "MP4"
+    packets = data[: _TS_PACKETS * _TS_PACKET]
+    # A constant has the mark everywhere.
+    if set(packets[::_TS_PACKET]) == {_TS_MARK} and _TS_PACKETS <= packets.count(_TS_MARK) < 10 * _TS_PACKETS:
+        return "MPEG-TS"
     for length_of, kind in ((_mp3_frame, "MP3"), (_adts_frame, "AAC")):
         at = 0
         for _ in range(FRAMES_IN_A_ROW):

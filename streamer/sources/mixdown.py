@@ -44,6 +44,8 @@ def to_mono(samples: FloatArray, channel: int | None) -> FloatArray:
     return total.astype(np.float32)
 
 
+CANCELS = "the channels cancel each other: nothing is left of their mix; listen to one of them: --channel 1"
+
 CANCELLED = 0.01
 """Of channels that share no sound, the mean of two has half of the power. Less than a hundredth is left only
 where one of them is the other turned upside down: a cable or a plug is wired the wrong way round."""

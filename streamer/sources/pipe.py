@@ -24,7 +24,8 @@ from streamer.settings import SampleFormat
 from streamer.sources.account import Account
 from streamer.sources.alive import is_alive
 from streamer.sources.arrivals import Arrivals
-from streamer.sources.mixdown import check_channel, to_mono
+from streamer.sources.containers import LONGEST_LOOK, container_of
+from streamer.sources.mixdown import CANCELS, Cancelling, check_channel, to_mono
 from streamer.sources.pipe_placement import LEAST_LAG_S, PipePlacer
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import Report, SourceHealth, no_report
@@ -155,6 +156,7 @@ class PipeSource:
         waited_s = 0.0
         came = 0
         check_channel(self._channel, self._channels)
+        cancelling = Cancelling(self._pcm_rate_hz, self._channel)
         while not self._closed:
             asked_s = self._clock.monotonic_s()
             ready, _, _ = select.select([self._descriptor], [], [], WAIT_S)
@@ -169,8 +171,8 @@ class PipeSource:
             if not data:
                 break
             rest += data
-            if len(header) < 4:
-                header += data[:4]
+            if len(header) < LONGEST_LOOK:
+                header += data[: LONGEST_LOOK - len(header)]
                 self._refuse_container(header)
             whole = len(rest) // frame_bytes * frame_bytes
             samples, rest = self._decode(rest[:whole]), rest[whole:]
@@ -186,6 +188,8 @@ class PipeSource:
             # A full read says that more was waiting: we are late, not the samples.
             full = len(data) == READ_BYTES
             mono = to_mono(samples, self._channel)
+            if cancelling.hear(samples, mono):
+                self._account.advise(CANCELS, self.name)
             yield from self._placed(mono, now_s, full) or [nothing]
         self._ended()
         yield from self._placer.judged(self._clock.monotonic_s(), at_once=True)
@@ -248,12 +252,13 @@ class PipeSource:
 
     @staticmethod
     def _refuse_container(data: bytes) -> None:
-        for magic, kind in ((b"RIFF", "WAV"), (b"fLaC", "FLAC"), (b"OggS", "Ogg"), (b"ID3", "MP3")):
-            if data.startswith(magic):
-                raise SourceError(
-                    f"standard input carries a {kind} file, not raw PCM; "
-                    "save it and give its name, or convert it: ffmpeg -i - -f s16le -ac 1 -ar 44100 -"
-                )
+        kind = container_of(data)
+        if kind:
+            article = "an" if kind.startswith(("A", "M", "O")) else "a"
+            raise SourceError(
+                f"standard input carries {article} {kind} file, not raw PCM; "
+                "save it and give its name, or convert it: ffmpeg -i - -f s16le -ac 1 -ar 44100 -"
+            )
 
     def unix_time(self, sample: int) -> float:
         """Date of a sample, from the moments at which they arrived, or from when the recording began.

@@ -20,7 +20,7 @@ from streamer.ledger import Cause, Gap, Ledger
 from streamer.mend import mended
 from streamer.sources.alive import is_alive
 from streamer.sources.capture import Capture, Tick
-from streamer.sources.mixdown import to_mono
+from streamer.sources.mixdown import Cancelling, to_mono
 from streamer.sources.resample import StreamResampler, convert_index
 from streamer.sources.timeline import Timeline
 from streamer.types import Block
@@ -92,6 +92,10 @@ class StreamPlacer:
         self._run_index = self._next_sample = next_sample
         self._resampler = StreamResampler(capture.rate_hz, rate_hz)
         self._latency_s = float("inf")
+        self._cancelling = Cancelling(capture.rate_hz, channel)
+        self.cancelled = False
+        """True when the channels turned out to cancel each other."""
+
         self.broken_samples = 0
         self.heard_sound = False
         """True when what was read last may be the sound of a working microphone."""
@@ -156,6 +160,7 @@ class StreamPlacer:
         samples, broken = mended(got.samples)
         self.broken_samples += broken
         mono = to_mono(samples, self._channel)
+        self.cancelled = self._cancelling.hear(samples, mono) or self.cancelled
         self.heard_sound = is_alive(samples, self._channel)
         start = self._position - self._run_position
         self._position += len(mono)

@@ -12,7 +12,7 @@ from streamer.decoding import DecodeError, Decoder, open_recording
 from streamer.errors import SourceError
 from streamer.mend import mended
 from streamer.sources.integers import Scale, integers_in
-from streamer.sources.mixdown import Cancelling, check_channel, to_mono
+from streamer.sources.mixdown import CANCELS, Cancelling, check_channel, to_mono
 from streamer.sources.resample import StreamResampler
 from streamer.sources.source import Report, SourceHealth, no_report
 from streamer.types import Block
@@ -219,7 +219,7 @@ class RecordingSource:
         return total_s
 
     def _advise_channel(self) -> None:
-        self._advise(f"{self.name}: its channels cancel each other; listen to one of them: --channel 1")
+        self._advise(f"{self.name}: {CANCELS}")
 
     def _advise(self, text: str) -> None:
         self._report("advice", text=text, source=self.name)

@@ -23,6 +23,7 @@ from streamer.errors import HopelessError, SourceError
 from streamer.native import give_back_memory
 from streamer.sources.account import Account
 from streamer.sources.capture import Capture
+from streamer.sources.mixdown import CANCELS
 from streamer.sources.placement import BLOCK_S, StreamPlacer
 from streamer.sources.source import Report, SourceHealth, no_report
 from streamer.sources.state import CaptureState
@@ -115,6 +116,7 @@ class SupervisedSource:
         self._retry_s = 0.0
         self._overflows = self._broken_samples = 0  # of streams that are over
         self._settled = False  # the latency is known
+        self._advised = False  # that channels cancel each other
         self._next_sample = 0
         self._closing = False
         self._closed = False
@@ -206,6 +208,9 @@ class SupervisedSource:
             self._clock.sleep(POLL_S)
         problem = placer.problem  # before reading: what came until then is still read
         blocks = placer.read()
+        if placer.cancelled and not self._advised:
+            self._advised = True
+            self._account.advise(CANCELS, self.name)
         if placer.settled or not self._settled:
             self._account.latency_s = placer.latency_s
             self._settled = placer.settled

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-SOUND_SUFFIXES = (".wav", ".flac", ".ogg")
-"""What the datasets are read from, in lower or upper case; the first one is preferred."""
+from streamer.sources.containers import SOUND_SUFFIXES, is_called_sound
 
 
 def is_hidden(path: Path) -> bool:
@@ -14,8 +13,8 @@ def is_hidden(path: Path) -> bool:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a visible file is called as a sound file is."""
-    return path.suffix.lower() in SOUND_SUFFIXES and not is_hidden(path)
+    """Whether a visible file is called as a sound file is: one that the listener hears, too."""
+    return is_called_sound(path)
 
 
 def entries_of(folder: Path, few: int = 4) -> str:

@@ -15,12 +15,9 @@ from trainer.datasets.files import entries_of, is_hidden, is_sound
 
 FOLDS = 5
 
-FOREIGN_SUFFIXES = (".aac", ".aif", ".aiff", ".m4a", ".mp3", ".mp4", ".opus", ".webm", ".wma")
-"""Sounds that are refused rather than overlooked."""
-
 
 def read_folder(folder: Path) -> list[Clip]:
-    """Clips of a folder in the layout ``sounds/<label>/*.wav`` (or .ogg, .flac), ordered by name.
+    """Clips of a folder in the layout ``sounds/<label>/*.wav`` (or any other sound file), ordered by name.
 
     Labels are the names of the folders in snake_case. Hidden files are ignored.
 
@@ -126,13 +123,10 @@ def _sources(folder: Path, sounds: Path) -> Iterator[_Source]:
             )
         labels[label] = place.name
         files = sorted(path for path in place.rglob("*") if path.is_file() and not _is_hidden_in(path, place))
-        for path in files:
-            if path.suffix.lower() in FOREIGN_SUFFIXES:
-                raise DatasetError(f"{path} cannot be used: convert it to .wav, .ogg or .flac")
         paths = [path for path in files if is_sound(path)]
         if not paths:
             raise DatasetError(
-                f"the class {label} is empty: {place} holds no .wav, .ogg or .flac file; "
+                f"the class {label} is empty: {place} holds no sound file (.wav, .flac, .ogg, .mp3, ...); "
                 "put at least two recordings into it, or remove the folder"
             )
         for path in paths:
