@@ -185,6 +185,8 @@ def test_every_network_becomes_int8(bench: Bench, tmp_path: Path, name: str) -> 
     tensors = interpreter.get_tensor_details()
     assert {tensor["dtype"] for tensor in tensors} == {np.int8, np.int32}
     assert max(len(tensor["quantization_parameters"]["scales"]) for tensor in tensors) >= 8, "not per channel"
+    manifest = load_model(path).manifest
+    assert (manifest.format, manifest.arithmetic) == (1, ""), "version 0.1.0 could not read it"
 
 
 @pytest.mark.parametrize(("name", "at_most"), [("tiny", 100_000), ("base", 1_000_000)])
@@ -207,6 +209,7 @@ def test_the_other_kinds_keep_float_activations(bench: Bench, tmp_path: Path) ->
         export(trained, examples, path, ExportOptions(kind))  # type: ignore[arg-type]
         assert differences(trained, examples, path).max() < allowed
         sizes[kind] = path.stat().st_size
+        assert (load_model(path).manifest.format, load_model(path).manifest.arithmetic) == (2, kind)
     assert sizes["dynamic"] < 0.5 * sizes["float32"]
     model = load_model(path)
     swapped = model_inputs(trained, [item.tensor for item in model.manifest.inputs][::-1])

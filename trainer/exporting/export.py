@@ -160,10 +160,15 @@ def export(
             epochs=recipe.schedule.epochs,
             parameters=parameters,
         ),
+        scores_tensor=flatbuffer.scores,
+        embedding=flatbuffer.embedding,
     )
-    content = add_manifest(flatbuffer.content, manifest)
-    Classifier(Model(path, content, manifest))  # refuses what the listener would refuse
-    write_whole(path, content)
+    # It refuses what the listener would refuse.
+    classifier = Classifier(Model(path, flatbuffer.content, manifest))
+    # What is int8 and needs nothing else of format 2 stays readable for version 0.1.0.
+    if classifier.arithmetic != "int8" or manifest.format > 1:
+        manifest = dataclasses.replace(manifest, arithmetic=classifier.arithmetic)
+    write_whole(path, add_manifest(flatbuffer.content, manifest))
 
 
 def some_windows(examples: Examples, recipe: Recipe, wanted: int) -> list[Inputs]:
@@ -272,14 +277,24 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
         replace_manifest(path, manifest)
         if kind != "float32":
             export(trained, examples, original, ExportOptions("float32"))
-            inputs = load_model(original).manifest.inputs
-            replace_manifest(original, dataclasses.replace(manifest, inputs=inputs))
+            replace_manifest(original, of_file(manifest, load_model(original).manifest))
         sampled = examples.clips[:: max(1, -(-len(examples.clips) // SAMPLED_CLIPS))]
         measured = manifest.measured | figures(recipe, path, original, kind, validation, sampled)
         replace_manifest(path, dataclasses.replace(manifest, measured=measured))
         write_whole(out, path.read_bytes())
     size_kb = out.stat().st_size / 1000
     print(f"{out}: {size_kb:,.0f} kB, {manifest.provenance.parameters:,} parameters, {kind}")
+
+
+def of_file(manifest: Manifest, file: Manifest) -> Manifest:
+    """A manifest with what another one says about tensors, for the file of another kind."""
+    return dataclasses.replace(
+        manifest,
+        inputs=file.inputs,
+        scores_tensor=file.scores_tensor,
+        embedding=file.embedding,
+        arithmetic=file.arithmetic,
+    )
 
 
 def described_background(backgrounds: Sequence[Background], rate_hz: int) -> str:

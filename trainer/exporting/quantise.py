@@ -16,11 +16,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from streamer.manifest import Embedding
 from streamer.native import quiet_native_code
 from streamer.types import FloatArray
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
 from trainer.exporting.unroll import unrolled
+from trainer.networks.shape import EMBEDDING
 
 Kind = Literal["int8", "dynamic", "float32"]
 
@@ -41,9 +43,14 @@ class Flatbuffer:
     tensors: tuple[str, ...]
     """Names of its input tensors, in the order of the network's inputs."""
 
+    scores: str = ""
+    """Name of the output tensor with the scores of the labels; empty when it is the only output."""
+
+    embedding: Embedding | None = None
+
 
 def convert(network: Any, kind: Kind, windows: Sequence[Inputs]) -> Flatbuffer:
-    """Convert a network for a batch of one.
+    """Convert a network for a batch of one; a layer called `EMBEDDING` becomes a second output.
 
     Args:
         network: a Keras network in float32, under the backend tensorflow.
@@ -53,12 +60,25 @@ def convert(network: Any, kind: Kind, windows: Sequence[Inputs]) -> Flatbuffer:
     Raises:
         ExportError: it cannot be converted, or the outcome is not what was asked for.
     """
+    network = with_embedding(network)
     loopless = unrolled(network)
     if loopless is not network:
         compare(network, loopless, windows[:COMPARED_WINDOWS])
     content = to_tflite(loopless, kind, windows)
     check(content, kind)
-    return Flatbuffer(content, input_tensors(content, [tensor.name for tensor in network.inputs]))
+    tensors = input_tensors(content, [tensor.name for tensor in network.inputs])
+    if len(network.outputs) == 1:
+        return Flatbuffer(content, tensors)
+    scores, embedding = output_tensors(content)
+    return Flatbuffer(content, tensors, scores, Embedding(embedding, network.outputs[1].shape[-1]))
+
+
+def with_embedding(network: Any) -> Any:
+    """The same network, whose second output is that of its layer called `EMBEDDING`, if it has one."""
+    import keras
+
+    layers = [layer for layer in network.layers if layer.name == EMBEDDING]
+    return keras.Model(network.input, [network.output, layers[0].output]) if layers else network
 
 
 def compare(network: Any, loopless: Any, windows: Sequence[Inputs]) -> None:
@@ -69,11 +89,14 @@ def compare(network: Any, loopless: Any, windows: Sequence[Inputs]) -> None:
     """
 
     def answers(net: Any, inputs: Sequence[FloatArray]) -> FloatArray:
-        return np.asarray(net(inputs if len(inputs) > 1 else inputs[0]))
+        """All outputs beside each other."""
+        said = net(inputs if len(inputs) > 1 else inputs[0])
+        return np.concatenate([np.asarray(part) for part in (said if isinstance(said, list) else [said])], -1)
 
     expected = answers(network, [np.stack(arrays) for arrays in zip(*windows, strict=True)])
     found = np.concatenate([answers(loopless, [array[np.newaxis] for array in window]) for window in windows])
-    difference = float(np.abs(expected - found).max())
+    # Rounding grows with the values; probabilities end at 1, an embedding does not.
+    difference = float((np.abs(expected - found) / np.maximum(1.0, np.abs(expected))).max())
     if not difference < LARGEST_DIFFERENCE:
         raise ExportError(f"the unrolled network differs from the trained one by {difference:.2g}")
 
@@ -157,15 +180,26 @@ def input_tensors(content: bytes, inputs: Sequence[str]) -> tuple[str, ...]:
     Raises:
         ExportError: the inputs of the file are others.
     """
-    from tensorflow.lite.python import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    tensors = {
-        item.name.decode(): model.subgraphs[0].tensors[item.tensorIndex].name.decode()
-        for signature in model.signatureDefs or ()
-        for item in signature.inputs
-    }
+    tensors = _signature(content, "inputs")
     if sorted(tensors) != sorted(inputs):
         found = ", ".join(sorted(tensors)) or "not named"
         raise ExportError(f"the inputs of the file are {found}, those of the network {', '.join(inputs)}")
     return tuple(tensors[name] for name in inputs)
+
+
+def output_tensors(content: bytes) -> tuple[str, ...]:
+    """Names that a file gives to the tensors of a network's outputs, in their order."""
+    tensors = _signature(content, "outputs")
+    return tuple(tensors[name] for name in sorted(tensors))  # output_0, output_1
+
+
+def _signature(content: bytes, end: str) -> dict[str, str]:
+    """Names of tensors by the names of inputs or outputs."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    return {
+        item.name.decode(): model.subgraphs[0].tensors[item.tensorIndex].name.decode()
+        for signature in model.signatureDefs or ()
+        for item in getattr(signature, end)
+    }

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 SCORES = "scores"
 """Name of the layer that gives a score to each label, where an optimizer must know it."""
 
+EMBEDDING = "embedding"
+"""Name of the layer whose output becomes a second one of the exported file, in networks that have it."""
+
 
 @dataclass(frozen=True)
 class InputShape:
