@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import importlib
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -197,7 +198,7 @@ def main(arguments: list[str] | None = None) -> int:
 def misspelt_command(arguments: list[str]) -> str | None:
     """The command that the first word was probably meant to be; None where it may well be a file."""
     word = arguments[0] if arguments else ""
-    if not word.isalpha() or Path(word).exists():
+    if not word.isalpha() or os.path.lexists(word):
         return None
     return next(iter(difflib.get_close_matches(word.lower(), COMMANDS, n=1)), None)
 

@@ -44,6 +44,10 @@ class Gap:
     cause: Cause
 
 
+NOTHING_S = 0.5
+"""Less than this that is not accounted for is no loss, but the unrest of the clock."""
+
+
 @dataclass(frozen=True)
 class LedgerStatus:
     """The ledger at one moment."""
@@ -114,6 +118,10 @@ class LedgerStatus:
             if figures
             else ""
         )
+        if self.unaccounted_s > NOTHING_S:
+            measured = f", and {self.unaccounted_s:.1f} s are not accounted for{measured}"
+        if self.away_s > NOTHING_S:
+            measured = f", and nothing came in for the last {self.away_s:.1f} s{measured}"
         if not self.lost_samples:
             return f"lost nothing{measured}"
         return (

@@ -35,6 +35,15 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def dated_log(tmp_path: Path) -> Path:
+    """The log of something live, which already holds a row."""
+    path = tmp_path / "log.csv"
+    row = "2026-11-21T08:31:02.000Z,2026-11-21T08:31:03.000Z,1.0,dog,0.9,0.9,default,esc50"
+    path.write_bytes(LOGGED.splitlines(keepends=True)[0] + row.encode() + b"\n")
+    return path
+
+
 def new_rows(log: Path) -> list[bytes]:
     """What was appended to the log; what was there before must be unharmed."""
     content = log.read_bytes()
@@ -142,13 +151,14 @@ def test_a_single_sample(log: Path) -> None:
     assert log.read_bytes() == LOGGED
 
 
-def test_live_input_shorter_than_a_window_is_no_event(log: Path) -> None:
+def test_live_input_shorter_than_a_window_is_no_event(dated_log: Path) -> None:
+    log, before = dated_log, dated_log.read_bytes()
     done = hear(
         log, "--input", "-", "--live", "--rate", str(RATE_HZ), "--threshold", "0.001", stdin=pcm(siren(1.0))
     )
     assert done.status == 0, done
     assert "0 events in 1.0 s of sound" in done.err
-    assert log.read_bytes() == LOGGED
+    assert log.read_bytes() == before
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf])
@@ -395,12 +405,13 @@ def expected_words(wanted: str) -> list[str]:
     return [wanted, *(device.name for device in devices)] if devices else ["no microphone found"]
 
 
-def test_an_unknown_device_through_the_command(log: Path) -> None:
+def test_an_unknown_device_through_the_command(dated_log: Path) -> None:
+    log, before = dated_log, dated_log.read_bytes()
     done = hear(log, "--device", "no such microphone")
     assert_refused(done)
     for word in expected_words("no such microphone"):
         assert word in done.err
-    assert log.read_bytes() == LOGGED
+    assert log.read_bytes() == before
 
 
 def test_list_devices_always_answers(tmp_path: Path) -> None:

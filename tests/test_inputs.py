@@ -45,6 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("r/*.wav", ["r/b.wav"]),
         ("r/**/*.flac", ["r/sub/c.flac"]),
         ("x[1].wav", ["x[1].wav"]),
+        ("a" * 300, ["a" * 300]),
     ],
 )
 def test_a_word_stands_for_files(word: str, files: list[str]) -> None:
@@ -86,6 +87,7 @@ def test_a_file_called_almost_like_a_command_is_a_file(folder: Path) -> None:
     (folder / "docter").touch()
     assert cli.misspelt_command(["docter"]) is None
     assert cli.misspelt_command(["garden.wav"]) is None
+    assert cli.misspelt_command(["a" * 300]) is None
 
 
 def test_the_demo_writes_no_log_unless_asked(tmp_path: Path) -> None:
