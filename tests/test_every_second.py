@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from command import assert_failed, assert_refused, esc_listen
+from command import assert_failed, assert_refused, esc_listen, running, wait_until
 from conftest import skip_or_fail
 from sounds import RATE_HZ, only_siren, siren, write_siren
 
@@ -379,6 +380,56 @@ def test_a_child_that_is_killed_is_damage(tmp_path: Path, ffmpeg: Callable[..., 
     with pytest.raises(SourceError, match=r"damaged or truncated.*status -9"):
         list(blocks)
     source.close()
+
+
+def decoder_of(process: int) -> str:
+    """Waits for the child of a listener that decodes; one that only looks at the file comes before."""
+    found: list[str] = []
+
+    def look() -> bool:
+        for path in Path(f"/proc/{process}/task").glob("*/children"):
+            for child in path.read_text().split():
+                with contextlib.suppress(OSError):
+                    if b"f32le" in Path(f"/proc/{child}/cmdline").read_bytes():
+                        found.append(child)
+        return bool(found)
+
+    wait_until(look, "ffmpeg has started")
+    return found[0]
+
+
+def alive(process: str) -> bool:
+    """Whether it runs; one that has ended and that nobody waits for does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def long_film(tmp_path: Path, ffmpeg: Callable[..., None]) -> Path:
+    """Two minutes."""
+    soundfile.write(tmp_path / "a.wav", noise(120.0), RATE_HZ)
+    ffmpeg("-i", tmp_path / "a.wav", tmp_path / "a.m4a")
+    return tmp_path / "a.m4a"
+
+
+def test_a_child_does_not_outlive_us(long_film: Path) -> None:
+    """Killed, we cannot end it; it must notice itself that nobody reads."""
+    with running("--input", long_film, "--no-csv", "--plain", "--realtime", cwd=long_film.parent) as listener:
+        child = decoder_of(listener.process.pid)
+    wait_until(lambda: not alive(child), "ffmpeg is gone, too")
+
+
+def test_ctrl_c_is_for_us_alone(long_film: Path) -> None:
+    """A terminal sends it to all of its session. The child is in none, so that our end is no damage."""
+    with running("--input", long_film, "--no-csv", "--plain", "--realtime", cwd=long_film.parent) as listener:
+        child = decoder_of(listener.process.pid)
+        assert os.getsid(int(child)) != os.getsid(listener.process.pid)
+        done = listener.finish(signal.SIGINT)
+    assert done.status == 0, done
+    assert "damaged" not in done.err
+    assert not alive(child)
 
 
 # --- floats that are integers, channels that cancel ---
