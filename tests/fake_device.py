@@ -46,6 +46,9 @@ class FakeDevice:
         """No callbacks, but all of it comes later."""
 
         self.muted = False
+        self.channels = 1
+        """With two of them, the second is the first upside down."""
+
         self.opened = 0
         self.abandoned = False
         self._jitter_s = jitter_s
@@ -119,7 +122,8 @@ class FakeDevice:
     def _samples(self, numbers: np.ndarray[tuple[int], np.dtype[np.int64]]) -> FloatArray:
         if self.muted:
             return np.zeros((len(numbers), 1), np.float32)
-        return ((numbers % WRAP) / SCALE).astype(np.float32)[:, np.newaxis]
+        samples = ((numbers % WRAP) / SCALE).astype(np.float32)
+        return np.stack([samples, -samples][: self.channels], axis=1)
 
 
 class FakeStream:
@@ -127,7 +131,7 @@ class FakeStream:
 
     def __init__(self, device: FakeDevice) -> None:
         self.name = device.name
-        self.buffer = CaptureBuffer(device.rate_hz, 1, 10.0)
+        self.buffer = CaptureBuffer(device.rate_hz, device.channels, 10.0)
         self.problem = ""
         self.closed = False
 

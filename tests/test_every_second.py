@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from command import assert_failed, assert_refused, esc_listen, running, wait_until
 from conftest import skip_or_fail
-from sounds import RATE_HZ, only_siren, siren, write_siren
+from sounds import RATE_HZ, only_siren, pcm, siren, write_siren
 
 from streamer.decoding import open_recording
 from streamer.decoding.wav import find_wav_data
@@ -470,6 +470,14 @@ def test_channels_that_cancel_each_other(tmp_path: Path) -> None:
     done = esc_listen("--input", "a.wav", "--no-csv", "--channel", "1", *only_siren(), cwd=tmp_path)
     assert "cancel" not in done.err
     assert "1 event " in done.err
+
+
+def test_channels_that_cancel_each_other_in_a_pipe(tmp_path: Path) -> None:
+    sound = siren(12.0)
+    samples = pcm(np.stack([sound, -sound], axis=1))
+    arguments = ("--input", "-", "--rate", str(RATE_HZ), "--channels", "2", "--no-csv", "--live")
+    assert "the channels cancel each other" in esc_listen(*arguments, cwd=tmp_path, stdin=samples).err
+    assert "cancel" not in esc_listen(*arguments, "--channel", "2", cwd=tmp_path, stdin=samples).err
 
 
 @pytest.mark.parametrize("kind", ["apart", "together", "one is silent", "silent"])

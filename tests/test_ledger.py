@@ -80,6 +80,15 @@ class Heard:
         assert abs(ledger.unaccounted_s) < 0.05
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_microphone_whose_channels_cancel_each_other_is_told_once(channels: int) -> None:
+    heard = Heard()
+    heard.device.channels = channels
+    heard.listen(30.0)
+    assert len(heard.notes.of("advice")) == channels - 1
+    assert all("--channel 1" in str(note["text"]) for note in heard.notes.of("advice"))
+
+
 def test_the_sum_is_kept_by_cause() -> None:
     ledger = Ledger(1_000)
     ledger.captured, ledger.processed = 8_000, 7_900
