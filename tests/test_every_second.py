@@ -274,6 +274,17 @@ def test_other_cut_files_are_heard_and_told(
     assert "missing" in said or "truncated" in said
 
 
+@pytest.mark.parametrize("odd", [0, 1])
+def test_a_caf_cut_between_two_samples_is_told(tmp_path: Path, ffmpeg: Callable[..., None], odd: int) -> None:
+    """ffmpeg complains of half a sample only."""
+    path = tmp_path / "a.caf"
+    soundfile.write(path, noise(), RATE_HZ, subtype="PCM_16")
+    os.truncate(path, path.stat().st_size // 3 * 2 // 2 * 2 + odd)
+    samples, said = heard(path)
+    assert 3.9 < len(samples) / RATE_HZ < 4.1
+    assert "missing" in said or "truncated" in said
+
+
 # --- what ffmpeg reads ---
 
 FILMED = ("m4a", "mp4", "aac", "wma", "webm", "mkv", "mka", "3gp")

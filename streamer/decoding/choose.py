@@ -50,7 +50,7 @@ def open_recording(path: str) -> Recording:
     try:
         decoder = SndfileDecoder(path)
     except DecodeError as error:
-        return Recording(_by_ffmpeg(path, error))
+        return Recording(_by_ffmpeg(path, error), missing=_missing(path))
     try:
         if decoder.format == "MP3" and not states_its_length(path):
             decoder.close()
@@ -61,8 +61,12 @@ def open_recording(path: str) -> Recording:
     except BaseException:
         decoder.close()
         raise
-    missing = f"{count:,} bytes of it are missing" if (count := missing_bytes(path)) else ""
-    return Recording(decoder, missing=missing)
+    return Recording(decoder, missing=_missing(path))
+
+
+def _missing(path: str) -> str:
+    count = missing_bytes(path)
+    return f"{count:,} bytes of it are missing" if count else ""
 
 
 def _wav(path: str, wav: WavData) -> Recording:
