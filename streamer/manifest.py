@@ -281,12 +281,15 @@ def from_manifest_table(table: object) -> Manifest:
     if not isinstance(table, dict):
         return from_table(Manifest, table)  # which says so
     # First, since a newer format has keys that this version takes for mistakes.
-    written_in = table.get("format")
+    written_in = table.get("format", FORMAT)
     if not isinstance(written_in, int) or isinstance(written_in, bool) or written_in < 1:
         raise TableError("format: expected 1 or a higher whole number")
     if written_in > FORMAT:
         raise ModelError(f"its format is {written_in}: it needs a newer esc-listen; update the program")
-    return from_table(Manifest, {key: value for key, value in table.items() if key != "format"})
+    manifest = from_table(Manifest, {key: value for key, value in table.items() if key != "format"})
+    if "format" not in table:
+        raise TableError("format: missing")
+    return manifest
 
 
 def add_manifest(network: bytes, manifest: Manifest) -> bytes:
