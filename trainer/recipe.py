@@ -15,6 +15,9 @@ from trainer.examples.augment import Augmentation
 from trainer.examples.waveforms import Copy
 from trainer.networks import NETWORKS, InputShape, NetworkError, check_options
 
+SHIPPED_KINDS = ("int8", "dynamic")
+"""How a network may be shipped."""
+
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -127,6 +130,28 @@ class Schedule:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """A network that begins with published weights and learns only its head.
+
+    What the rest gives for an example never changes, so it is computed once for each of a number of draws,
+    and the head learns from these in turn.
+    """
+
+    published: str
+    """Name of the weights, as `esc-train fetch` has it."""
+
+    embedding: str = "embedding"
+    """Layer behind which the network learns."""
+
+    draws: int = 2
+    """Epochs whose examples differ; later ones learn from the same again."""
+
+    def __post_init__(self) -> None:
+        if self.draws < 1:
+            raise ModelError("transfer: draws must be at least 1")
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One model."""
 
@@ -155,6 +180,13 @@ class Recipe:
     """Mean and deviation over training clips: of each column, one pair for each feature, or a single one
     for all."""
 
+    fixed_normalisation: tuple[float, float] | None = None
+    """Mean and deviation that published weights expect, instead of those of training clips."""
+
+    kind: Literal["int8", "dynamic"] = "int8"
+    """How the model is shipped: all in 8 bits, or weights in 8 bits and arithmetic in floating point."""
+
+    transfer: Transfer | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     segments: Segments = field(default_factory=Segments)
     copies: tuple[Copy, ...] = ()

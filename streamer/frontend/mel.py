@@ -68,6 +68,10 @@ def mel_filterbank(spec: FrontEndSpec) -> NDArray[np.float64]:
     rising = (bins - left) / (centre - left)
     falling = (right - bins) / (right - centre)
     weights = np.maximum(0.0, np.minimum(rising, falling))
+    if spec.limit_hz:
+        weights[
+            :, np.arange(spec.fft_samples // 2 + 1) * spec.sample_rate_hz > spec.limit_hz * spec.fft_samples
+        ] = 0.0
     if spec.mel_norm == "slaney":
         weights *= 2.0 / (edges_hz[2:] - edges_hz[:-2])[:, np.newaxis]
     return weights

@@ -48,6 +48,10 @@ class FrontEndSpec:
     mel_norm: Literal["none", "slaney"] = "none"
     """``none``: triangles of height 1. ``slaney``: triangles of area 1 (2 / bandwidth in Hz)."""
 
+    limit_hz: float = 0.0
+    """What lies above is left out of every band, 0 for none: recordings that end there teach nothing about
+    it, while microphones deliver it."""
+
     fmin_hz: float = 50.0
     fmax_hz: float = 11_025.0
 
@@ -104,6 +108,8 @@ class FrontEndSpec:
                 f"the mel range {self.fmin_hz:g} to {self.fmax_hz:g} Hz does not fit "
                 f"into 0 to {self.sample_rate_hz / 2:g} Hz"
             )
+        if self.limit_hz < 0:
+            refuse(f"limit_hz is {self.limit_hz:g}; it must be 0 (no limit) or above")
         if not 1e-30 <= self.floor <= 1e30:
             refuse(f"floor is {self.floor}; it must be above 0 and within 32-bit floats")
         if self.log not in ("db_floor", "ln_offset"):

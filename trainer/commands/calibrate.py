@@ -13,7 +13,7 @@ from trainer.datasets import (
     Clip,
     DatasetError,
     background_of_folds,
-    read_background,
+    read_backgrounds,
     read_dataset,
 )
 
@@ -44,9 +44,11 @@ def add(commands: Subparsers) -> None:
     )
     parser.add_argument(
         "--background",
+        action="append",
+        default=[],
         metavar="DIR",
         help="real background, its recordings of the split train: of a model that learnt from background, "
-        "those of the folds that it did not learn from",
+        "those of the folds that it did not learn from; give it again for a further folder",
     )
     add_choices(parser)
     parser.add_argument("--out", metavar="FILE.tflite", help="where to write; by default the model itself")
@@ -129,7 +131,7 @@ def run(options: argparse.Namespace) -> int:
     refuse_unwritable(out)
     name, folder = split_data(options.data)
     clips = [clip for clip in read_dataset(name, folder) if clip.label in model.labels]
-    background = list(read_background(Path(options.background), "train")) if options.background else []
+    background = read_backgrounds(map(Path, options.background), "train")
     if options.crossval:
         examiners = _networks(Path(options.crossval), clips, background, model.manifest)
     else:
@@ -186,9 +188,10 @@ def _networks(
     """The networks of a cross-validation, each as the judge of its own fold."""
     from streamer.model import load_model
     from trainer.calibration.evidence import Examiner
+    from trainer.recipe import SHIPPED_KINDS
 
     examiners = []
-    for path in sorted(runs.glob("fold-[0-9]*/int8.tflite")):
+    for path in sorted(path for kind in SHIPPED_KINDS for path in runs.glob(f"fold-[0-9]*/{kind}.tflite")):
         fold = int(path.parent.name.removeprefix("fold-"))
         own = load_model(path).manifest
         same = own.front_end == manifest.front_end and own.labels == manifest.labels
@@ -199,5 +202,7 @@ def _networks(
         own_clips = tuple(clip for clip in clips if clip.fold == fold)
         examiners.append(Examiner(path, own_clips, _unheard(background, clips, own)))
     if not examiners:
-        raise DatasetError(f"{runs} holds no cross-validation: expected fold-*/int8.tflite inside it")
+        raise DatasetError(
+            f"{runs} holds no cross-validation: expected fold-*/int8.tflite (or dynamic.tflite) inside it"
+        )
     return examiners

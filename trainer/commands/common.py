@@ -31,9 +31,21 @@ def add_sources(parser: argparse.ArgumentParser) -> None:
         required=True,
         action="append",
         metavar="NAME=DIR",
-        help="esc50, esc10, urbansound8k or folder, and where it is; give it again for a further dataset",
+        help="esc50, esc10, urbansound8k, pool or folder, and where it is; give it again for a further "
+        "dataset",
     )
-    parser.add_argument("--background", metavar="DIR", help="recordings without labelled sounds")
+    parser.add_argument(
+        "--background",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="recordings without labelled sounds; give it again for a further folder",
+    )
+    parser.add_argument(
+        "--published",
+        metavar="FILE.pt",
+        help="published weights that a recipe with transfer begins with (esc-train fetch efficientat-mn04)",
+    )
     parser.add_argument(
         "--cache",
         metavar="DIR",
@@ -74,7 +86,9 @@ def sources_of(options: argparse.Namespace) -> Sources:
     cache = None if options.no_cache else Path(options.cache) if options.cache else default_folder()
     return Sources(
         datasets=dict(split_data(text) for text in options.data),
-        background=Path(options.background) if options.background else None,
+        background=Path(options.background[0]) if options.background else None,
+        more_backgrounds=tuple(map(Path, options.background[1:])),
+        published=Path(options.published) if options.published else None,
         cache=ArrayCache(cache),
     )
 

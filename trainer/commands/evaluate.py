@@ -32,20 +32,24 @@ def add(commands: Subparsers) -> None:
         required=True,
         metavar="NAME=DIR",
         help="clips: esc50, esc10, urbansound8k or folder; what esc-train wrote: mix or scenes; "
-        "real recordings with an expected.csv: recordings",
+        "real recordings with an expected.csv: recordings; sounds of many makers with a pool.csv: pool",
     )
     parser.add_argument("--folds", metavar="N,N", help="only clips of these folds")
-    parser.add_argument("--labels", metavar="A,B", help="only clips of these labels")
+    parser.add_argument("--labels", metavar="A,B", help="only clips, and events, of these labels")
     parser.add_argument(
         "--decision", type=float, metavar="P", help="for mix: probability at which a sound counts as heard"
     )
     parser.add_argument(
-        "--split", default="test", metavar="NAME", help="for recordings: train or test (default)"
+        "--split", default="test", metavar="NAME", help="for recordings and pool: train or test (default)"
     )
     parser.add_argument(
         "--events", action="store_true", help="for clips: which events they give, between real background"
     )
-    parser.add_argument("--background", metavar="DIR", help="for --events: its recordings of the split train")
+    parser.add_argument(
+        "--background",
+        metavar="DIR",
+        help="for --events: its recordings of the split train; for pool: those of the split that is judged",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(run=run)
 
@@ -73,6 +77,19 @@ def chosen_clips(folder: Path, options: argparse.Namespace) -> list[Clip]:
     return clips
 
 
+def chosen_labels(model: Model, options: argparse.Namespace) -> list[str]:
+    """The labels that were asked for; none for all.
+
+    Raises:
+        DatasetError: the model does not know one of them.
+    """
+    labels = list(dict.fromkeys(options.labels.split(","))) if options.labels else []
+    unknown = [label for label in labels if label not in model.labels]
+    if unknown:
+        raise DatasetError(f"the model {model.name} does not know {unknown[0]!r}")
+    return labels
+
+
 def judge_events(model: Model, folder: Path, options: argparse.Namespace) -> Report:
     """Clips between real background: do they give an event of the right class, or of a wrong one?"""
     from trainer.judging.clip_events import report
@@ -88,10 +105,7 @@ def judge_clips(model: Model, folder: Path, options: argparse.Namespace) -> Repo
 
     name, _ = split_data(options.data)
     clips = chosen_clips(folder, options)
-    labels = list(dict.fromkeys(options.labels.split(","))) if options.labels else []
-    unknown = [label for label in labels if label not in model.labels]
-    if unknown:
-        raise DatasetError(f"the model {model.name} does not know {unknown[0]!r}")
+    labels = chosen_labels(model, options)
     result = evaluate(model, clips, labels)
     table = {"model": model.name, "data": name, "folds": folds_of(clips), **result.table()}
     worst = sorted(result.per_class_recall.items(), key=lambda item: item[1])[:10]
@@ -126,11 +140,22 @@ def judge_recordings(model: Model, folder: Path, options: argparse.Namespace) ->
     """Real recordings: what is reported most, and what is reported wrongly."""
     from trainer.judging.recordings import report
 
-    return Report(*report(model, folder, options.split))
+    return Report(*report(model, folder, options.split, chosen_labels(model, options)))
+
+
+def judge_pool(model: Model, folder: Path, options: argparse.Namespace) -> Report:
+    """Sounds of other makers over real background."""
+    from trainer.judging.pool import report
+
+    if not options.background:
+        raise DatasetError("the pool is laid over real background: give --background DIR")
+    labels = chosen_labels(model, options)
+    return Report(*report(model, folder, Path(options.background), options.split, labels))
 
 
 JUDGES: dict[str, Callable[[Model, Path, argparse.Namespace], Report]] = {
     "mix": judge_mix,
+    "pool": judge_pool,
     "recordings": judge_recordings,
     "scenes": judge_scenes,
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from trainer.datasets.background import Background, background_of_folds, read_background
+from trainer.datasets.background import Background, background_of_folds, read_background, read_backgrounds
 from trainer.datasets.clip import Clip, DatasetError
 from trainer.datasets.esc50 import ESC10, ESC50
 from trainer.datasets.folder import read_folder
+from trainer.datasets.pool import read_pool
 from trainer.datasets.split import Split, split
 from trainer.datasets.urbansound8k import URBANSOUND8K
 
@@ -17,6 +18,7 @@ READERS: dict[str, Callable[[Path], Iterable[Clip]]] = {
     "esc10": ESC10.read,
     "urbansound8k": URBANSOUND8K.read,
     "folder": read_folder,
+    "pool": read_pool,
 }
 
 
@@ -41,6 +43,7 @@ __all__ = [
     "Split",
     "background_of_folds",
     "read_background",
+    "read_backgrounds",
     "read_dataset",
     "split",
 ]

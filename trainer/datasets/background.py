@@ -33,6 +33,15 @@ def read_background(folder: Path, split: str) -> Iterator[Background]:
             yield Background(folder / row["file"], frozenset(row["also"].split()))
 
 
+def read_backgrounds(folders: Iterable[Path], split: str) -> list[Background]:
+    """The background recordings of one split, of several folders.
+
+    Raises:
+        DatasetError: a folder has another layout.
+    """
+    return [item for folder in folders for item in read_background(folder, split)]
+
+
 def background_of_folds(
     recordings: Iterable[Background], folds: Sequence[int], wanted: Sequence[int]
 ) -> tuple[Background, ...]:

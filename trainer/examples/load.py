@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from trainer.datasets import Background, Clip, background_of_folds, read_background, read_dataset
+from trainer.datasets import Background, Clip, background_of_folds, read_backgrounds, read_dataset
 from trainer.datasets.licences import under_licences
 from trainer.datasets.split import split
 from trainer.examples.cache import ArrayCache
@@ -47,7 +47,16 @@ class Sources:
     """Folder of each dataset, by name."""
 
     background: Path | None = None
+    more_backgrounds: tuple[Path, ...] = ()
+    published: Path | None = None
+    """Published weights that a recipe with `transfer` begins with."""
+
     cache: ArrayCache = field(default_factory=lambda: ArrayCache(None))
+
+    @property
+    def backgrounds(self) -> tuple[Path, ...]:
+        """All folders of background."""
+        return ((self.background,) if self.background else ()) + self.more_backgrounds
 
     def folder(self, dataset: str) -> Path:
         """Folder of a dataset.
@@ -96,7 +105,9 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
     train = parted.train
     if recipe.data.only_licences:
         folder = sources.folder(recipe.data.dataset)
-        train = tuple(under_licences(train, folder, recipe.data.only_licences))
+        others = set(extra)
+        free = set(under_licences([c for c in train if c not in others], folder, recipe.data.only_licences))
+        train = tuple(clip for clip in train if clip in free or clip in others)
     missing = sorted(set(labels) - {clip.label for clip in train})
     if missing:
         folds = ", ".join(map(str, recipe.data.train_folds))
@@ -104,7 +115,7 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
     validation = tuple(clip for clip in own if clip.fold in recipe.data.validation_folds)
     folds = sorted({clip.fold for clip in own})
     held_out = [fold for fold in folds if fold not in recipe.data.train_folds]
-    recordings = list(read_background(sources.background, "train")) if sources.background else []
+    recordings = read_backgrounds(sources.backgrounds, "train")
     return Material(
         labels,
         train,

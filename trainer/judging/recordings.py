@@ -67,8 +67,13 @@ class HeardRecording:
         return tuple(event for event in self.events if event.label not in there)
 
 
-def report(model: Model, folder: Path, split: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+def report(
+    model: Model, folder: Path, split: str, labels: Sequence[str] = ()
+) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Figures of a model on the recordings of one split: for machines and for people.
+
+    Args:
+        labels: only events of these count; all when empty.
 
     Raises:
         DatasetError: the folder has another layout, or the split is empty.
@@ -78,7 +83,8 @@ def report(model: Model, folder: Path, split: str) -> tuple[dict[str, Any], tupl
     heard: list[HeardRecording] = []
     for recording in read_recordings(folder, split):
         samples = ear.read(recording.path)
-        heard.append(HeardRecording(recording, len(samples) / ear.rate_hz, tuple(ear.hear(samples))))
+        events = tuple(event for event in ear.hear(samples) if not labels or event.label in labels)
+        heard.append(HeardRecording(recording, len(samples) / ear.rate_hz, events))
     table = {"model": model.name, "data": "recordings", "split": split, **score(heard, model.labels)}
     return table, readable(table)
 

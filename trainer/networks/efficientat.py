@@ -18,6 +18,9 @@ from trainer.networks.shape import SCORES, InputShape, NetworkError, one_input
 
 ACTIVATIONS = ("hard_swish", "swish")
 
+EMBEDDING = "embedding"
+"""Layer that holds all that the published network knows about a window."""
+
 
 @dataclass(frozen=True)
 class Block:
@@ -64,6 +67,7 @@ def efficientat(
     dropout: float = 0.2,
     activation: str = "hard_swish",
     normalised: bool = True,
+    head: int = 0,
 ) -> Any:
     """Build the network.
 
@@ -77,6 +81,8 @@ def efficientat(
         activation: ``hard_swish`` as published, or ``swish`` (x * sigmoid(x)), whose int8 kernels are faster.
         normalised: with batch normalisation after each convolution, to learn with; without it, its
             published values are folded into the convolutions.
+        head: units of a further layer between all that the published network knows (``embedding``: features
+            and hidden layer) and the outputs; 0 for the outputs right after the hidden layer, as published.
     """
     import keras
     from keras import layers
@@ -92,10 +98,15 @@ def efficientat(
     last = len(BLOCKS) + 1
     x = build.convolution(x, f"features_{last}", 1, 1, 6 * rounded(BLOCKS[-1].outputs * width))
     x = build.named(build.activated(x), f"features_{last}")
-    x = layers.GlobalAveragePooling2D(name="features")(x)
-    x = layers.Dense(hidden, name="classifier_2")(x)
+    features = layers.GlobalAveragePooling2D(name="features")(x)
+    x = layers.Dense(hidden, name="classifier_2")(features)
     x = build.named(build.activated(x), "hidden")
-    x = layers.Dropout(dropout)(x)
+    if head:
+        x = layers.Concatenate(name=EMBEDDING)([features, x])
+        x = layers.BatchNormalization(momentum=0.98, scale=False, center=False, name="head_normalised")(x)
+        x = layers.Dropout(0.4 * dropout, name="head_dropped")(x)
+        x = layers.Dense(head, activation="relu", name="head")(x)
+    x = layers.Dropout(dropout, name="dropped")(x)
     # A sound is rare at first sight, which keeps the first steps of sigmoids calm.
     rare = keras.initializers.Constant(-3.5 if outputs == "sigmoid" else 0.0)
     x = layers.Dense(labels, bias_initializer=rare, name=SCORES)(x)

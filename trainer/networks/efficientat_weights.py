@@ -20,7 +20,8 @@ PUBLISHED_SCORES = "classifier_5"
 def load_published(network: Any, path: Path) -> None:
     """Put published weights into a network that `efficientat` built.
 
-    Its scores are taken over when it has as many labels as were published; else they stay as they are.
+    A head of its own stays as it is. Its scores are taken over when it has as many labels as were
+    published; else they stay as they are.
     Without batch normalisation, the published one is folded into the convolutions.
 
     Args:
@@ -33,7 +34,7 @@ def load_published(network: Any, path: Path) -> None:
     # A dot in the published names is an underscore in ours.
     published = {name.replace(".", "_"): tensor for name, tensor in read_tensors(path).items()}
     for layer in network.layers:
-        if not layer.weights:
+        if not layer.weights or layer.name.startswith("head"):
             continue
         name = PUBLISHED_SCORES if layer.name == SCORES else layer.name
         try:

@@ -129,7 +129,7 @@ def run_fold(
     whole = exam.score(trained.load())
     background = described_background(examples.backgrounds, recipe.front_end.sample_rate_hz)
     scored = {}
-    for kind in ("int8", "float32"):
+    for kind in (recipe.kind, "float32"):
         path = out / f"{kind}.tflite"
         export(trained, examples, path, ExportOptions(kind, background))
         scored[kind] = evaluate(load_model(path), clips)
@@ -139,11 +139,11 @@ def run_fold(
         segment=round(whole.segment_accuracy, 5),
         majority=round(whole.majority, 5),
         probability=round(whole.probability, 5),
-        int8_window=round(scored["int8"].window_accuracy, 5),
-        int8_majority=round(scored["int8"].majority_accuracy, 5),
-        int8_probability=round(scored["int8"].clip_accuracy, 5),
+        int8_window=round(scored[recipe.kind].window_accuracy, 5),
+        int8_majority=round(scored[recipe.kind].majority_accuracy, 5),
+        int8_probability=round(scored[recipe.kind].clip_accuracy, 5),
         float_probability=round(scored["float32"].clip_accuracy, 5),
-        int8_bytes=(out / "int8.tflite").stat().st_size,
+        int8_bytes=(out / f"{recipe.kind}.tflite").stat().st_size,
         parameters=trained.load().count_params(),
         epochs=recipe.schedule.epochs,
         examples_per_epoch=examples.examples_per_epoch,

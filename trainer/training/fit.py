@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import threading
@@ -27,6 +28,7 @@ from trainer.training.optimizers import build_optimizer, rate_after
 from trainer.training.progress import EpochResult, Progress
 from trainer.training.protocol import Exam
 from trainer.training.teacher import Teachers
+from trainer.training.transfer import Embedded, begin, runner
 
 CURVE = ("epoch", "loss", "accuracy", "validation_accuracy", "rate", "seconds", "data_rate", "network_rate")
 
@@ -100,6 +102,8 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
             if teachers
             else "schedule.teacher_share is above 0: name a finished run with --teacher"
         )
+    if teachers and recipe.transfer:
+        raise RecipeError("a recipe with transfer learns only a head, which no teacher can be asked about")
     out.mkdir(parents=True, exist_ok=True)
     refuse_another_recipe(out, recipe)
     if (out / "network.keras").is_file():
@@ -129,8 +133,12 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
         network = build_network(
             recipe.network, recipe.input_shapes, len(examples.labels), recipe.outputs, recipe.options
         )
+    learner = network
+    if recipe.transfer:
+        trunk, learner = begin(network, recipe, recipe.transfer, sources.published)
+        examples = Embedded(examples, runner(trunk), recipe.transfer.draws, plan.batch, plan.seed)
     steps = -(-examples.examples_per_epoch // plan.batch)
-    network.compile(
+    learner.compile(
         build_optimizer(plan, steps),
         loss_of(recipe.outputs),
         metrics=[top_is_there],
@@ -142,7 +150,7 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
         flush=True,
     )
     checkpoints = Checkpoints(out)
-    first = checkpoints.restore(network)
+    first = checkpoints.restore(learner)
     if first:
         print(f"continued after epoch {first}", flush=True)
     write_training(out, recipe, examples, taught_by.names if taught_by else ())
@@ -152,16 +160,19 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
     with Progress(recipe.name, plan.epochs, first) as progress:
         for epoch in range(first, plan.epochs):
             if plan.rate == "plateau":
-                rate = float(network.optimizer.learning_rate)
-                network.optimizer.learning_rate = rate_after(rate, scores)
-            result = train_epoch(network, examples, epoch, progress, validation, taught_by)
+                rate = float(learner.optimizer.learning_rate)
+                learner.optimizer.learning_rate = rate_after(rate, scores)
+            result = train_epoch(learner, examples, epoch, progress, taught_by)
+            if validation:
+                heard = validation.score(network).segment_accuracy
+                result = dataclasses.replace(result, validation_accuracy=heard)
             if result.validation_accuracy is not None:
                 scores.append(result.validation_accuracy)
             progress.epoch(result)
             curve.append(row_of(result))
             if problem := write_curve(out / "curve.csv", curve):
                 progress.note(problem)
-            if problem := checkpoints.after_epoch(network, epoch + 1):
+            if problem := checkpoints.after_epoch(learner, epoch + 1):
                 progress.note(problem)
     checkpoints.finish(network)
 
@@ -171,7 +182,6 @@ def train_epoch(
     examples: Examples,
     epoch: int,
     progress: Progress,
-    validation: Exam | None,
     teachers: Teachers | None = None,
 ) -> EpochResult:
     """Learn from every batch of an epoch once."""
@@ -189,12 +199,11 @@ def train_epoch(
         learnt += len(targets)
         progress.batch(epoch, min(1.0, learnt / examples.examples_per_epoch))
     network_s = time.perf_counter() - began - prepared.waiting_s
-    heard = validation.score(network).segment_accuracy if validation else None
     return EpochResult(
         epoch=epoch + 1,
         loss=loss / max(1, learnt),
         accuracy=right / max(1, learnt),
-        validation_accuracy=heard,
+        validation_accuracy=None,
         rate=float(network.optimizer.learning_rate),
         seconds=time.perf_counter() - began,
         data_rate=learnt / max(1e-9, prepared.making_s),
