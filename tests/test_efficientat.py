@@ -20,8 +20,8 @@ from streamer.frontend import features_of
 from streamer.types import FloatArray
 from trainer.exporting.quantise import convert
 from trainer.networks import InputShape, NetworkError, build_network
-from trainer.networks.efficientat import rounded
-from trainer.networks.efficientat_weights import load_published
+from trainer.networks.efficientat import PUBLISHED_BIAS, rounded
+from trainer.networks.efficientat_weights import _shared_scores, load_published
 from trainer.networks.torch_file import read_tensors
 
 WINDOW = InputShape(200, 128)
@@ -406,3 +406,26 @@ def test_the_network_answers_as_the_published_one(peers: Path, normalised: bool)
     ours = answers(network, reference["log_mel"].transpose(0, 2, 1)[..., np.newaxis].astype(np.float32))
     for name, published in {"features": "features", "hidden": "hidden", "scores": "logits"}.items():
         np.testing.assert_allclose(ours[name], reference[published], rtol=0, atol=1e-3, err_msg=name)
+
+
+def test_published_scores_have_a_share_in_the_outputs_of_a_head() -> None:
+    """Their best counterpart counts; a label without one has the head alone."""
+    import keras
+
+    shape = InputShape(64, 128, 1)
+    options = {"width": 0.1, "hidden": 16, "head": 8, "published_share": 0.25}
+    network = build_network("efficientat", (shape,), 2, "sigmoid", options)
+    random = np.random.default_rng(1)
+    kernel = random.standard_normal((5, 16)).astype(np.float32)
+    bias = random.standard_normal(5).astype(np.float32)
+    published = {"classifier_5_weight": kernel, "classifier_5_bias": bias}
+    network.get_layer("published").set_weights(_shared_scores(published, 0.25, [[1, 3], []]))
+    names = ("hidden", "scores", "probabilities")
+    parts = keras.Model(network.input, [network.get_layer(name).output for name in names])
+    hidden, scores, probabilities = parts.predict(
+        random.standard_normal((3, 64, 128, 1)).astype(np.float32), verbose=0
+    )
+    heard = hidden @ kernel.T + bias
+    expected = 0.75 * scores
+    expected[:, 0] += 0.25 * (np.maximum(heard[:, 1], heard[:, 3]) + PUBLISHED_BIAS)
+    np.testing.assert_allclose(probabilities, 1 / (1 + np.exp(-expected)), atol=1e-5)

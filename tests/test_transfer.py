@@ -8,13 +8,16 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from toys import training_is_possible
 
 from trainer.networks import build_network
 from trainer.networks.shape import InputShape
 from trainer.recipe import RecipeError, Transfer, read_recipe
 from trainer.training.transfer import Embedded, begin, runner
 
-keras = pytest.importorskip("keras")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
 
 SMALL = {"width": 0.1, "hidden": 16, "head": 8}
 SHAPE = InputShape(64, 128, 1)
@@ -40,15 +43,16 @@ class Windows:
 
 @pytest.fixture(scope="module")
 def network() -> object:
+    training_is_possible()
     return build_network("efficientat", (SHAPE,), 2, "sigmoid", SMALL)
 
 
 @pytest.fixture
 def parts(network: object, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
     # The published weights are of the full width; that they are loaded right is tested with the network.
-    monkeypatch.setattr("trainer.training.transfer.load_published", lambda network, path: None)
-    recipe = SimpleNamespace(network="efficientat")
-    return begin(network, recipe, Transfer("efficientat-mn04"), Path("weights.pt"))
+    monkeypatch.setattr("trainer.training.transfer.load_published", lambda *arguments: None)
+    recipe = SimpleNamespace(network="efficientat", options={}, outputs="sigmoid")
+    return begin(network, recipe, Transfer("efficientat-mn04"), ("a", "b"), Path("weights.pt"))
 
 
 def test_the_parts_together_are_the_network(network: object, parts: tuple[object, object]) -> None:
@@ -89,9 +93,9 @@ def test_embeddings_are_those_of_keras_and_computed_once_a_draw(parts: tuple[obj
 
 
 def test_without_the_weights_it_is_said_where_they_come_from(network: object) -> None:
-    recipe = read_recipe("esc50")
+    recipe = read_recipe("efficientat")
     assert recipe.transfer is not None
     with pytest.raises(RecipeError, match="esc-train fetch efficientat-mn04"):
-        begin(network, recipe, recipe.transfer, None)
+        begin(network, recipe, recipe.transfer, ("a", "b"), None)
     with pytest.raises(RecipeError, match=r"no layer elsewhere"):
-        begin(network, recipe, Transfer("efficientat-mn04", "elsewhere"), Path("weights.pt"))
+        begin(network, recipe, Transfer("efficientat-mn04", "elsewhere"), ("a", "b"), Path("weights.pt"))

@@ -140,8 +140,12 @@ class Transfer:
     published: str
     """Name of the weights, as `esc-train fetch` has it."""
 
-    embedding: str = "embedding"
-    """Layer behind which the network learns."""
+    layer: str = "head_input"
+    """The network learns behind this layer."""
+
+    counterparts: str = ""
+    """Data set whose labels are given published scores of the same sounds (see
+    `trainer.datasets.audioset`), where the network lets these have a share."""
 
     draws: int = 2
     """Epochs whose examples differ; later ones learn from the same again."""

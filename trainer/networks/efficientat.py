@@ -19,7 +19,22 @@ from trainer.networks.shape import SCORES, InputShape, NetworkError, one_input
 ACTIVATIONS = ("hard_swish", "swish")
 
 EMBEDDING = "embedding"
-"""Layer that holds all that the published network knows about a window."""
+"""Layer that holds what the published network knows about a window: features and hidden layer."""
+
+HEAD_INPUT = "head_input"
+"""Layer that a head learns from: the embedding, and what excites the later blocks."""
+
+EXCITED_WIDTH = 480
+"""Blocks of at least this number of expanded channels (at width 1) show their excitations to a head."""
+
+PUBLISHED = "published"
+"""Layer of the published scores that have a share in the outputs."""
+
+COUNTERPARTS = 3
+"""A label takes the highest of at most this number of published scores."""
+
+PUBLISHED_BIAS = 2.0
+"""Added to published scores: AudioSet's labels are rare, so that its networks are rarely sure."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ def efficientat(
     activation: str = "hard_swish",
     normalised: bool = True,
     head: int = 0,
+    published_share: float = 0.0,
 ) -> Any:
     """Build the network.
 
@@ -81,8 +97,11 @@ def efficientat(
         activation: ``hard_swish`` as published, or ``swish`` (x * sigmoid(x)), whose int8 kernels are faster.
         normalised: with batch normalisation after each convolution, to learn with; without it, its
             published values are folded into the convolutions.
-        head: units of a further layer between all that the published network knows (``embedding``: features
-            and hidden layer) and the outputs; 0 for the outputs right after the hidden layer, as published.
+        head: units of a further layer between all that the published network knows (features, hidden layer
+            and the means by which the later blocks are excited) and the outputs; 0 for the outputs right
+            after the hidden layer, as published.
+        published_share: share of the published scores in the outputs, 0 to 1; the rest is the head's. Which
+            scores are a label's is told to `trainer.networks.efficientat_weights.load_published`.
     """
     import keras
     from keras import layers
@@ -100,9 +119,10 @@ def efficientat(
     x = build.named(build.activated(x), f"features_{last}")
     features = layers.GlobalAveragePooling2D(name="features")(x)
     x = layers.Dense(hidden, name="classifier_2")(features)
-    x = build.named(build.activated(x), "hidden")
+    x = known = build.named(build.activated(x), "hidden")
     if head:
         x = layers.Concatenate(name=EMBEDDING)([features, x])
+        x = layers.Concatenate(name=HEAD_INPUT)([x, *build.excitations])
         x = layers.BatchNormalization(momentum=0.98, scale=False, center=False, name="head_normalised")(x)
         x = layers.Dropout(0.4 * dropout, name="head_dropped")(x)
         x = layers.Dense(head, activation="relu", name="head")(x)
@@ -110,6 +130,11 @@ def efficientat(
     # A sound is rare at first sight, which keeps the first steps of sigmoids calm.
     rare = keras.initializers.Constant(-3.5 if outputs == "sigmoid" else 0.0)
     x = layers.Dense(labels, bias_initializer=rare, name=SCORES)(x)
+    if published_share:
+        published = layers.Dense(labels * COUNTERPARTS, kernel_initializer="zeros", name=PUBLISHED)(known)
+        published = layers.Reshape((labels * COUNTERPARTS, 1))(published)
+        published = layers.Flatten()(layers.MaxPooling1D(COUNTERPARTS)(published))
+        x = layers.Add()([layers.Rescaling(1.0 - published_share)(x), published])
     x = layers.Activation(outputs, dtype="float32", name="probabilities")(x)
     return keras.Model(inputs, x, name="efficientat")
 
@@ -127,6 +152,8 @@ class _Builder:
         self._width = width
         self._activation = activation
         self._normalised = normalised
+        self.excitations: list[Any] = []
+        """Means over time and frequency that excite the wide blocks, shape (batch, channels) each."""
 
     def block(self, x: Any, name: str, block: Block) -> Any:
         """Expansion, convolution of each channel, excitation, reduction; with a shortcut where it fits."""
@@ -140,7 +167,7 @@ class _Builder:
         y = self.convolution(y, f"{name}_block_{step}", block.kernel, block.strides)
         y = self._activated(y, block)
         if block.excited:
-            y = self._excited(y, f"{name}_block_{step + 1}_conc_se_layers_0")
+            y = self._excited(y, f"{name}_block_{step + 1}_conc_se_layers_0", block)
             step += 1
         y = self.convolution(y, f"{name}_block_{step + 1}", 1, 1, outputs)
         if block.strides == 1 and outputs == x.shape[-1]:
@@ -186,11 +213,13 @@ class _Builder:
 
         return self.activated(x) if block.swish else layers.ReLU()(x)
 
-    def _excited(self, x: Any, name: str) -> Any:
+    def _excited(self, x: Any, name: str, block: Block) -> Any:
         from keras import layers
 
         channels = x.shape[-1]
         y = layers.GlobalAveragePooling2D(keepdims=True)(x)
+        if block.expanded >= EXCITED_WIDTH:
+            self.excitations.append(layers.Flatten()(y))
         y = layers.Conv2D(rounded(channels / 4), 1, activation="relu", name=f"{name}_fc1")(y)
         y = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_fc2")(y)
         return layers.Multiply()([x, y])

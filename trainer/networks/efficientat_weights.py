@@ -5,11 +5,13 @@ The published ones see (frequency, time), ours (time, frequency), so that kernel
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from trainer.networks.efficientat import COUNTERPARTS, PUBLISHED, PUBLISHED_BIAS
 from trainer.networks.shape import SCORES, NetworkError
 from trainer.networks.torch_file import read_tensors
 
@@ -17,7 +19,9 @@ NORMALISATION_EPSILON = 1e-3
 PUBLISHED_SCORES = "classifier_5"
 
 
-def load_published(network: Any, path: Path) -> None:
+def load_published(
+    network: Any, path: Path, share: float = 0.0, of_labels: Sequence[Sequence[int]] = ()
+) -> None:
     """Put published weights into a network that `efficientat` built.
 
     A head of its own stays as it is. Its scores are taken over when it has as many labels as were
@@ -27,6 +31,9 @@ def load_published(network: Any, path: Path) -> None:
     Args:
         network: of the same width and hidden layer as the published one.
         path: the ``.pt`` file.
+        share: that of published scores in the outputs (option ``published_share``).
+        of_labels: for each label of the network, which published scores are its own, the first ones first;
+            none for a label that has no counterpart, which then has no share either.
 
     Raises:
         NetworkError: the file cannot be read, or holds weights of another network.
@@ -34,6 +41,9 @@ def load_published(network: Any, path: Path) -> None:
     # A dot in the published names is an underscore in ours.
     published = {name.replace(".", "_"): tensor for name, tensor in read_tensors(path).items()}
     for layer in network.layers:
+        if layer.name == PUBLISHED:
+            layer.set_weights(_shared_scores(published, share, of_labels))
+            continue
         if not layer.weights or layer.name.startswith("head"):
             continue
         name = PUBLISHED_SCORES if layer.name == SCORES else layer.name
@@ -52,6 +62,21 @@ def load_published(network: Any, path: Path) -> None:
                 f"{path} does not fit: its {name} has the shapes {found}, the network's {wanted}"
             )
         layer.set_weights(weights)
+
+
+def _shared_scores(
+    published: dict[str, np.ndarray], share: float, of_labels: Sequence[Sequence[int]]
+) -> list[np.ndarray]:
+    """Kernel and bias of the published scores of each label, `COUNTERPARTS` columns a label."""
+    kernel, bias = published[f"{PUBLISHED_SCORES}_weight"].T, published[f"{PUBLISHED_SCORES}_bias"]
+    columns, offsets = [], []
+    for scores in of_labels:
+        # Fewer counterparts than columns: the first once more, which does not change the highest.
+        padded = [*scores[:COUNTERPARTS], *scores[:1] * (COUNTERPARTS - min(len(scores), COUNTERPARTS))]
+        for at in padded or [None] * COUNTERPARTS:
+            columns.append(np.zeros(len(kernel)) if at is None else share * kernel[:, at])
+            offsets.append(0.0 if at is None else share * (bias[at] + PUBLISHED_BIAS))
+    return [np.stack(columns, axis=1).astype(np.float32), np.array(offsets, np.float32)]
 
 
 def _weights_of(layer: Any, name: str, published: dict[str, np.ndarray]) -> list[np.ndarray]:

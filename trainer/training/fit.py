@@ -135,7 +135,7 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
         )
     learner = network
     if recipe.transfer:
-        trunk, learner = begin(network, recipe, recipe.transfer, sources.published)
+        trunk, learner = begin(network, recipe, recipe.transfer, examples.labels, sources.published)
         examples = Embedded(examples, runner(trunk), recipe.transfer.draws, plan.batch, plan.seed)
     steps = -(-examples.examples_per_epoch // plan.batch)
     learner.compile(

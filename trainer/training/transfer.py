@@ -7,7 +7,7 @@ again and again, which takes seconds where the whole network would take hours.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from streamer.types import FloatArray
+from trainer.datasets import audioset
 from trainer.examples.inputs import Batch, Inputs, for_keras
 from trainer.examples.load import Examples
 from trainer.exporting.quantise import to_tflite
 from trainer.networks.efficientat_weights import load_published
+from trainer.networks.shape import SCORES
 from trainer.recipe import Recipe, RecipeError, Transfer
 
 Trunk = Callable[[Inputs], FloatArray]
@@ -109,11 +111,18 @@ class Embedded:
         return self._computed[draw]
 
 
-def begin(network: Any, recipe: Recipe, transfer: Transfer, published: Path | None) -> tuple[Any, Any]:
+def begin(
+    network: Any, recipe: Recipe, transfer: Transfer, labels: Sequence[str], published: Path | None
+) -> tuple[Any, Any]:
     """Give a network its published weights and part it.
 
+    Args:
+        labels: those of the network.
+        published: file of the weights.
+
     Returns:
-        The part that stays, and the part that learns. They share their layers with the network.
+        The part that stays, and the part that learns. They share their layers with the network, whose outputs
+        may also hold a share of the published scores, which are nothing to learn.
 
     Raises:
         RecipeError: the weights were not given, or the network has no such layer.
@@ -126,17 +135,22 @@ def begin(network: Any, recipe: Recipe, transfer: Transfer, published: Path | No
             f"the recipe begins with {transfer.published}: fetch it (esc-train fetch {transfer.published}) "
             "and give --published FILE"
         )
-    names = [layer.name for layer in network.layers]
-    if transfer.embedding not in names:
-        raise RecipeError(
-            f"transfer.embedding: the network {recipe.network} has no layer {transfer.embedding}"
-        )
-    load_published(network, published)
-    at = names.index(transfer.embedding)
-    embedding = network.layers[at].output
-    trunk = keras.Model(network.input, embedding)
+    if transfer.layer not in [layer.name for layer in network.layers]:
+        raise RecipeError(f"transfer.layer: the network {recipe.network} has no layer {transfer.layer}")
+    share = float(recipe.options.get("published_share", 0.0))
+    load_published(network, published, share, counterparts_of(labels, transfer.counterparts))
+    cut = network.get_layer(transfer.layer).output
+    trunk = keras.Model(network.input, cut)
     trunk.trainable = False
-    inputs = x = keras.Input(embedding.shape[1:], name="embedding")
-    for layer in network.layers[at + 1 :]:
-        x = layer(x)
-    return trunk, keras.Model(inputs, x, name=f"{network.name}_head")
+    inputs = keras.Input(cut.shape[1:], name="embedding")
+    scores = keras.Model(cut, network.get_layer(SCORES).output)(inputs)
+    outputs = keras.layers.Activation(recipe.outputs, dtype="float32")(scores)
+    return trunk, keras.Model(inputs, outputs, name=f"{network.name}_head")
+
+
+def counterparts_of(labels: Sequence[str], dataset: str) -> list[list[int]]:
+    """Which of AudioSet's labels are the same sound as each of a data set's; nothing without a data set."""
+    if not dataset:
+        return [[] for _ in labels]
+    known, same = audioset.labels(), audioset.counterparts(dataset)
+    return [[known.index(name) for name in same.get(label, ())] for label in labels]
