@@ -47,11 +47,10 @@ class Sources:
     """Folder of each dataset, by name."""
 
     background: Path | None = None
+    cache: ArrayCache = field(default_factory=lambda: ArrayCache(None))
     more_backgrounds: tuple[Path, ...] = ()
     published: Path | None = None
     """Published weights that a recipe with `transfer` begins with."""
-
-    cache: ArrayCache = field(default_factory=lambda: ArrayCache(None))
 
     @property
     def backgrounds(self) -> tuple[Path, ...]:
