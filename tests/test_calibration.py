@@ -292,7 +292,7 @@ def test_decisions_are_kept_together_so_that_whole_windows_are_right() -> None:
         (["--folds", "5", "--wrong-budget", "10"], "--wrong-budget 10: give a share between 0 and 1"),
         (["--folds", "5", "--smoothing", "-1"], "--smoothing -1: give seconds between 0 and 10"),
         (["--folds", "5", "--mixes", "-1"], "--mixes -1: give a number from 0 on"),
-        (["--crossval", "."], "holds no cross-validation: expected fold-\*/int8.tflite"),
+        (["--crossval", "."], "holds no cross-validation: expected fold-*/int8.tflite"),
     ],
 )
 def test_bad_wishes_get_one_line(

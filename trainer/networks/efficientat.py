@@ -14,12 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.networks.shape import SCORES, InputShape, NetworkError, one_input
+from trainer.networks.shape import EMBEDDING, SCORES, InputShape, NetworkError, one_input
 
 ACTIVATIONS = ("hard_swish", "swish")
-
-EMBEDDING = "embedding"
-"""Layer that holds what the published network knows about a window: features and hidden layer."""
 
 HEAD_INPUT = "head_input"
 """Layer that a head learns from: the embedding, and what excites the later blocks."""
@@ -30,7 +27,7 @@ EXCITED_WIDTH = 480
 PUBLISHED = "published"
 """Layer of the published scores that have a share in the outputs."""
 
-COUNTERPARTS = 3
+COUNTERPARTS = 2
 """A label takes the highest of at most this number of published scores."""
 
 PUBLISHED_BIAS = 2.0
