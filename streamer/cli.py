@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from streamer import __version__
 from streamer.errors import EscListenError, SettingsError
 from streamer.inputs import expanded
 from streamer.output import OutputError, checked
+from streamer.printable import printable
 from streamer.settings import Settings, SourceSettings, read_settings
 from streamer.tables import TableError, from_table, to_table
 
@@ -46,9 +48,16 @@ COMMANDS = {
 """Words that stand first and do something else than listening, and the module of each."""
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors may hold the name of any file."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """All options. None means: not given, so the configuration or the default holds."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="esc-listen",
         description=DESCRIPTION,
         epilog=EXAMPLES,
@@ -212,7 +221,7 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
     except EscListenError as error:
         if debug:
             raise
-        print(f"esc-listen: {error}", file=sys.stderr)
+        print(printable(f"esc-listen: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("esc-listen: interrupted", file=sys.stderr)

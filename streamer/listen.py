@@ -241,6 +241,12 @@ def listen(
     listener = Listener(model, settings, threads, monitor, classifier)
     if isinstance(source, (str, Path)):
         source = open_source(str(source), SourceSettings(), rate_hz, report)
+    elif not callable(getattr(source, "blocks", None)):
+        raise SettingsError(
+            f"cannot listen to a {type(source).__name__}: give 'mic', '-', the path of a sound file, or a "
+            f"Source; samples in memory become one with SamplesSource(samples, {rate_hz}), which "
+            "streamer.sources has"
+        )
 
     def as_event(sound: Sound) -> Event:
         dated = has_dates(source)

@@ -19,6 +19,7 @@ from streamer.errors import SourceError
 from streamer.frontend.features import decibels_of
 from streamer.frontend.mel import band_centres_hz
 from streamer.model import Model
+from streamer.printable import printable
 from streamer.sinks.row import clock_text
 from streamer.sources.source import Source, SourceHealth, has_dates
 from streamer.sources.state import CaptureState, State
@@ -280,7 +281,7 @@ class Monitor:
         """The device, or the file without its folders."""
         if source is None:
             return ""
-        return source.name if source.live else Path(source.name).name
+        return printable(source.name if source.live else Path(source.name).name)
 
     def _state_now(self, now: float) -> tuple[State, float]:
         """The state and since when, as the source tells it, or as the blocks do."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from streamer.monitor import Monitor
+from streamer.printable import printable
 from streamer.settings import Settings
 from streamer.sinks.row import clock_text
 
@@ -26,7 +27,7 @@ class Say:
         if self._stream is None:
             self._waiting.append(message)
         else:
-            print(message, file=self._stream, flush=True)
+            print(printable(message), file=self._stream, flush=True)
 
     def release(self, stream: TextIO) -> None:
         """Print what waits, and everything from now on at once."""
@@ -92,7 +93,7 @@ def plain_notes(monitor: Monitor) -> Iterator[Say]:
                 since = clock_text(time.time() - status.state_since_s, live=True)
                 problem = status.problem or f"{status.source} is away"
                 note = ALARMS[state].format(since=since, problem=problem)
-                print(f"esc-listen: {note}", file=sys.stderr, flush=True)
+                print(printable(f"esc-listen: {note}"), file=sys.stderr, flush=True)
             before = state
 
     thread = threading.Thread(target=watch, name="state", daemon=True)

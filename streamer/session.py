@@ -23,6 +23,7 @@ from streamer.model import Model, load_model
 from streamer.monitor import Monitor
 from streamer.notify import service_manager
 from streamer.output import discard_output
+from streamer.printable import printable
 from streamer.screen import dashboard, drawable, plain_notes
 from streamer.settings import Settings
 from streamer.sinks import EventLog, JsonLines, PlainLines, QueuedSink
@@ -118,7 +119,7 @@ def run_session(
             print(f"{missing} earlier event{'' if missing == 1 else 's'} not shown; the last {len(latest)}:")
         for event in latest:
             print(plain_line(event, zone))
-    print(summary(counts, monitor, settings, log, sinks, debug), file=sys.stderr)
+    print(printable(summary(counts, monitor, settings, log, sinks, debug)), file=sys.stderr)
     if any(sink.error or sink.stuck for sink in sinks):
         discard_output()  # the summary has told it, unless whoever read it has seen enough
     lost = log.dropped or log.left or any(sink.dropped and not broken_pipe(sink) for sink in sinks)
