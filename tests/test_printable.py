@@ -46,7 +46,7 @@ def test_an_error_shows_the_name_harmlessly(tmp_path: Path) -> None:
 
 def test_a_wrong_word_is_shown_harmlessly(tmp_path: Path) -> None:
     done = esc_listen("docto\x07", cwd=tmp_path)
-    assert done.status == 2
+    assert done.status == 1
     assert "\x07" not in done.err
     assert "docto\\x07" in done.err
 
