@@ -21,7 +21,8 @@ from trainer.datasets import (
     read_dataset,
     split,
 )
-from trainer.datasets.folder import deal, snake_case
+from trainer.datasets.folder import deal
+from trainer.datasets.folder_files import snake_case
 
 ESC50_COLUMNS = ("filename", "fold", "target", "category", "esc10", "src_file", "take")
 ESC50_ROWS = (

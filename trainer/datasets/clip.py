@@ -18,6 +18,9 @@ class Clip:
     recording: str
     """Identifies the source recording: clips of one recording never straddle a split."""
 
+    test_only: bool = False
+    """Put aside as a test by whoever laid out the dataset: never learnt from, whatever its fold."""
+
 
 class DatasetError(Exception):
     """A dataset folder is not what it should be."""

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from trainer.datasets.clip import Clip, DatasetError
-from trainer.datasets.files import entries_of, is_hidden, is_sound
+from trainer.datasets.copies import same_audio
+from trainer.datasets.folder_files import TEST, TRAIN, VALIDATION, SoundFile, sound_files
 
 FOLDS = 5
+VALIDATION_FOLD, TEST_FOLD = 4, 5
+"""Where files go whose folders say that they are for validation or for the test."""
 
 
 def read_folder(folder: Path) -> list[Clip]:
@@ -23,19 +23,25 @@ def read_folder(folder: Path) -> list[Clip]:
 
     Recordings: the files of a sub-folder ``sounds/<label>/<recording>/`` are parts of one recording,
     also where folders of that name stand under several labels. Any other file is a recording of its
-    own. Recordings that share a file with identical content are one.
+    own. Recordings that share a file, or the same samples in two files, are one.
+
+    Splits: folders ``sounds/<label>/train/``, ``.../validation/`` and ``.../test/`` (`PARTS` has further
+    names) are no recordings but parts of a split; a folder inside them is a recording. What is in ``test``
+    is never learnt from, whatever its fold.
 
     Folds: ``sounds/folds.csv`` (columns ``file``, relative to ``sounds/``, and ``fold``) fixes them; it
     must then list every file. Without it recordings are dealt to the folds 1 to 5, see `deal`: the
-    same files give the same folds, but adding or removing files may move others to another fold.
+    same files give the same folds, but adding or removing files may move others to another fold. Where
+    there are parts of a split, that for validation is fold 4 and that for the test fold 5, and what is for
+    training is dealt to the others.
 
     Raises:
         DatasetError: the folder has another layout, a class has fewer than two recordings (one is
             learnt from, one is held out), two folders give the same label, or folds.csv does not fit.
     """
     sounds = folder / "sounds"
-    sources = list(_sources(folder, sounds))
-    recordings = _linked(sources)
+    sources = list(sound_files(folder))
+    recordings = _linked(sources, same_audio([sounds / source.file for source in sources]))
     for label, members in _by_label(sources).items():
         if len({recordings[source.group] for source in members}) < 2:
             raise DatasetError(
@@ -46,12 +52,35 @@ def read_folder(folder: Path) -> list[Clip]:
     if table.is_file():
         folds = _read_folds(table, [source.file for source in sources])
     else:
-        dealt = deal([(recordings[source.group], source.label) for source in sources])
-        folds = {source.file: dealt[recordings[source.group]] for source in sources}
+        folds = _dealt(sources, recordings)
     return [
-        Clip(sounds / source.file, source.label, folds[source.file], recordings[source.group])
+        Clip(
+            path=sounds / source.file,
+            label=source.label,
+            fold=folds[source.file],
+            recording=recordings[source.group],
+            test_only=source.part == TEST,
+        )
         for source in sources
     ]
+
+
+def _dealt(sources: Sequence[SoundFile], recordings: Mapping[str, str]) -> dict[str, int]:
+    """The fold of every file, where no table fixes them.
+
+    Args:
+        recordings: that of each group.
+    """
+    kept = {VALIDATION: VALIDATION_FOLD, TEST: TEST_FOLD}
+    parts = {source.part for source in sources}
+    everywhere = range(1, FOLDS + 1)
+    to_learn_from = [fold for fold in everywhere if fold not in {kept.get(part) for part in parts}]
+    folds = {source.file: kept[source.part] for source in sources if source.part in kept}
+    for part, free in (("", everywhere), (TRAIN, to_learn_from)):
+        members = [source for source in sources if source.part == part]
+        dealt = deal([(recordings[source.group], source.label) for source in members], len(free))
+        folds |= {source.file: free[dealt[recordings[source.group]] - 1] for source in members}
+    return folds
 
 
 def deal(clips: Iterable[tuple[str, str]], folds: int = FOLDS) -> dict[str, int]:
@@ -88,92 +117,19 @@ def deal(clips: Iterable[tuple[str, str]], folds: int = FOLDS) -> dict[str, int]
     return dealt
 
 
-def snake_case(name: str) -> str:
-    """A label from a folder's name: ``Crying Baby`` and ``CryingBaby`` give ``crying_baby``."""
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return re.sub(r"[\W_]+", "_", parted).strip("_").lower()
-
-
-@dataclass(frozen=True)
-class _Source:
-    """One sound file."""
-
-    file: str
-    """Its path below ``sounds/``, with forward slashes."""
-
-    label: str
-    group: str
-    """What it is a part of: the name of its sub-folder, or itself."""
-
-    content: str
-    """SHA-256 of its bytes."""
-
-
-def _sources(folder: Path, sounds: Path) -> Iterator[_Source]:
-    """All sound files below the label folders, ordered by name."""
-    labels: dict[str, str] = {}
-    for place in _label_folders(folder, sounds):
-        label = snake_case(place.name)
-        if not label:
-            raise DatasetError(f"{place}: a label needs letters or digits; rename the folder")
-        if label in labels:
-            raise DatasetError(
-                f"{sounds}: the folders {labels[label]} and {place.name} both give the label {label}; "
-                "rename or merge them"
-            )
-        labels[label] = place.name
-        files = sorted(path for path in place.rglob("*") if path.is_file() and not _is_hidden_in(path, place))
-        paths = [path for path in files if is_sound(path)]
-        if not paths:
-            raise DatasetError(
-                f"the class {label} is empty: {place} holds no sound file (.wav, .flac, .ogg, .mp3, ...); "
-                "put at least two recordings into it, or remove the folder"
-            )
-        for path in paths:
-            inside = path.relative_to(place)
-            yield _Source(
-                file=path.relative_to(sounds).as_posix(),
-                label=label,
-                group=f"{inside.parts[0]}/" if len(inside.parts) > 1 else f"{place.name}/{inside}",
-                content=hashlib.sha256(path.read_bytes()).hexdigest(),
-            )
-
-
-def _label_folders(folder: Path, sounds: Path) -> list[Path]:
-    """The folders below ``sounds/``, one a class."""
-    if not sounds.is_dir():
-        wanted = f"{folder} is no folder of sounds: expected sounds/<label>/*.wav inside it"
-        if not folder.is_dir():
-            raise DatasetError(f"{wanted}; there is no such folder")
-        places = sorted(path for path in folder.glob("*/") if (path / "sounds").is_dir())
-        if folder.resolve().name == "sounds":
-            places.append(folder.resolve().parent)
-        hint = f"; did you mean {places[0]}?" if places else f", found {entries_of(folder)}"
-        raise DatasetError(wanted + hint)
-    stray = sorted(path.name for path in sounds.iterdir() if path.is_file() and is_sound(path))
-    if stray:
-        raise DatasetError(f"{sounds / stray[0]} has no label: move it into a folder, {sounds}/<label>/")
-    places = sorted(path for path in sounds.iterdir() if path.is_dir() and not is_hidden(path))
-    if not places:
-        raise DatasetError(
-            f"{sounds} holds no classes: expected a folder a label, found {entries_of(sounds)}"
-        )
-    return places
-
-
-def _is_hidden_in(path: Path, place: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(place).parts)
-
-
-def _by_label(sources: Iterable[_Source]) -> Mapping[str, list[_Source]]:
-    by_label: dict[str, list[_Source]] = defaultdict(list)
+def _by_label(sources: Iterable[SoundFile]) -> Mapping[str, list[SoundFile]]:
+    by_label: dict[str, list[SoundFile]] = defaultdict(list)
     for source in sources:
         by_label[source.label].append(source)
     return by_label
 
 
-def _linked(sources: Sequence[_Source]) -> dict[str, str]:
+def _linked(sources: Sequence[SoundFile], same: Sequence[Sequence[int]]) -> dict[str, str]:
     """The recording of each group: groups that share a content are one recording.
+
+    Args:
+        same: indices of files that hold the same samples.
+
 
     A recording is called after the content of its files, so that it has the same name in every folder
     of sounds that holds a copy.
@@ -185,10 +141,16 @@ def _linked(sources: Sequence[_Source]) -> dict[str, str]:
             item = leader[item]
         return item
 
-    for source in sources:
-        one, other = find(f"group:{source.group}"), find(f"content:{source.content}")
+    def join(one: str, other: str) -> None:
         # The smallest name leads, whatever the order: that is a content, as c stands before g.
+        one, other = find(one), find(other)
         leader[max(one, other)] = min(one, other)
+
+    for source in sources:
+        join(f"group:{source.group}", f"content:{source.content}")
+    for first, *others in same:
+        for other in others:
+            join(f"content:{sources[first].content}", f"content:{sources[other].content}")
     return {
         source.group: "sha256:" + find(f"group:{source.group}").removeprefix("content:")[:16]
         for source in sources

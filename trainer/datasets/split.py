@@ -27,14 +27,18 @@ def split(main: Sequence[Clip], train_folds: Collection[int], extra: Sequence[Cl
     dataset itself: a user's own folds may divide a recording, and ESC-50's divide two (Freesound's
     131943 and 134049, each with one clip in fold 2 and one in fold 3).
 
+    Clips that were put aside as a test are held out whatever their fold.
+
     Args:
         main: clips of the dataset that is split; those outside `train_folds` are held out.
         train_folds: folds to learn from.
         extra: clips of other datasets, learnt from whatever their fold.
     """
-    held_out = tuple(clip for clip in main if clip.fold not in train_folds)
-    kept_apart = {clip.recording for clip in held_out}
+    held_out = tuple(clip for clip in main if clip.test_only or clip.fold not in train_folds)
+    tests = {clip.recording for clip in extra if clip.test_only}
+    kept_apart = {clip.recording for clip in held_out} | tests
     wanted = [clip for clip in main if clip.fold in train_folds] + list(extra)
+    wanted = [clip for clip in wanted if not clip.test_only]
     return Split(
         train=tuple(clip for clip in wanted if clip.recording not in kept_apart),
         held_out=held_out,

@@ -111,7 +111,10 @@ def read_material(recipe: Recipe, sources: Sources) -> Material:
     if missing:
         folds = ", ".join(map(str, recipe.data.train_folds))
         raise RecipeError(f"folds {folds} of {recipe.data.dataset} hold no clip of {missing[0]!r}")
-    validation = tuple(clip for clip in own if clip.fold in recipe.data.validation_folds)
+    # Thresholds are chosen on them, which is learning, too.
+    validation = tuple(
+        clip for clip in own if clip.fold in recipe.data.validation_folds and not clip.test_only
+    )
     folds = sorted({clip.fold for clip in own})
     held_out = [fold for fold in folds if fold not in recipe.data.train_folds]
     recordings = read_backgrounds(sources.backgrounds, "train")
