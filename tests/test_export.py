@@ -521,7 +521,7 @@ def test_without_validation_and_background_the_defaults_stay(
     assert {rule.hangover_s for rule in manifest.classes} == {window_s(manifest)}
     assert (manifest.visible_onset_s, manifest.visible_offset_s) == (0.4, 0.4)
     assert manifest.provenance.background == ""
-    assert list(manifest.measured) == ["esc50, training clips, float32 to dynamic"]
+    assert list(manifest.measured) == ["caveats", "esc50, training clips, float32 to dynamic"]
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "no validation folds in the recipe: thresholds and times stay at their defaults"
 

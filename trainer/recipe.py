@@ -35,6 +35,9 @@ class Data:
     """Watched while training, never learnt from; thresholds are chosen on them."""
 
     licence: str = ""
+    """Terms of the training data, as the manifest states them. They belong to `dataset`: a change of it drops
+    them. Empty: not stated."""
+
     also: tuple[str, ...] = ()
     """Further datasets that add clips of the same labels, but for recordings that are held out."""
 
@@ -252,6 +255,7 @@ def read_recipe(name_or_path: str, changes: Mapping[str, Any] | None = None) -> 
         raise RecipeError(f"no recipe {name_or_path!r}; known are {known}, or give a .toml file")
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
+        own = _dataset_of(table)
         for key, value in (changes or {}).items():
             *parents, last = key.split(".")
             inner = table
@@ -260,6 +264,13 @@ def read_recipe(name_or_path: str, changes: Mapping[str, Any] | None = None) -> 
                 if not isinstance(inner, dict):
                     raise TableError(f"{key}: {name} is not a table")
             inner[last] = value
+        if _dataset_of(table) != own and "data.licence" not in (changes or {}):
+            table["data"].pop("licence", None)
         return from_table(Recipe, table)
     except (TableError, ModelError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: {error}") from error
+
+
+def _dataset_of(table: Mapping[str, Any]) -> Any:
+    data = table.get("data")
+    return data.get("dataset") if isinstance(data, dict) else None

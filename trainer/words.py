@@ -35,6 +35,12 @@ def listed(items: Sequence[object]) -> str:
     return f"{', '.join(texts[:-1])} and {texts[-1]}"
 
 
+def named(names: Sequence[str], few: int = 3) -> str:
+    """The first few names, and the number of the others: ``a, b, c and 2 more``."""
+    more = f" and {len(names) - few:,} more" if len(names) > few else ""
+    return ", ".join(names[:few]) + more
+
+
 def folds(numbers: Sequence[int]) -> str:
     """``fold 5``, ``folds 1 and 2``."""
     return f"fold{'s' * (len(numbers) != 1)} {listed(numbers)}"

@@ -33,6 +33,7 @@ from trainer.calibration.thresholds import (
     detection_delay_s,
 )
 from trainer.calibration.times import chosen_times, longest_unheard_s
+from trainer.caveats import CAVEATS, caveats
 from trainer.datasets import DatasetError
 from trainer.examples.spectrograms import read_mono
 from trainer.words import folds
@@ -80,6 +81,9 @@ def calibrate(
     before = load_model(model).manifest
     plain = _uncalibrated(before)
     smoothing_s = before.smoothing_s if choices.smoothing_s is None else choices.smoothing_s
+    if len(before.classes) == 1:
+        # Clips of one label are all right, whatever the probability: nothing to correct it by.
+        choices = dataclasses.replace(choices, method="none")
     with tempfile.TemporaryDirectory() as folder:
         copies = _copies(examiners, plain, Path(folder) / "plain")
         evidence = gather(copies)
@@ -102,7 +106,9 @@ def calibrate(
             sampled = clips[:: max(1, -(-len(clips) // SAMPLED_CLIPS))]
             manifest = chosen_times(manifest, tuned[0].model, sampled, quiet)
     figures = _figures(evidence, fitted, found, places, choices, smoothing_s)
-    measured = {**manifest.measured, "calibration": figures}
+    limits = caveats(before.labels, bool(before.provenance.background), evidence.hours > 0)
+    measured = {key: value for key, value in manifest.measured.items() if key != CAVEATS}
+    measured = ({CAVEATS: list(limits)} if limits else {}) | measured | {"calibration": figures}
     manifest = dataclasses.replace(manifest, measured=measured)
     return Calibrated(manifest, figures, (*_readable(before, manifest, figures), *notes))
 
@@ -133,7 +139,19 @@ def _figures(
     }
     if len(figures["folds"]) > 1:
         figures["left_out"] = _left_out(evidence, smoothing_s, choices)
-    return figures
+    return _without_meaningless(figures, len(evidence.labels) == 1)
+
+
+def _without_meaningless(figures: dict[str, Any], one_label: bool) -> dict[str, Any]:
+    """The same figures, None where the evidence cannot give one (see `trainer.caveats`)."""
+    unknown = set[str]()
+    if not figures["background_hours"]:
+        unknown |= {"alarms_per_hour"}
+    if one_label:
+        unknown |= {"ece_before", "ece", "wrong", "left_out"}
+        # With nothing that could be reported wrongly, any threshold will do.
+        unknown |= set() if figures["background_hours"] else {"right"}
+    return {key: None if key in unknown else value for key, value in figures.items()}
 
 
 def _left_out(evidence: Evidence, smoothing_s: float, choices: Choices) -> dict[str, float]:
@@ -156,20 +174,15 @@ def _readable(before: Manifest, manifest: Manifest, figures: dict[str, Any]) -> 
     old = sorted(rule.on for rule in before.classes)
     decisions = [rule.decision for rule in manifest.classes]
     budget = figures["budget"]
-    no_better = figures["method"] != "none" and figures["ece"] >= figures["ece_before"]
     lines = [
         f"{manifest.name}: {figures['clips']} clips of {folds(figures['folds'])} that "
         f"the network did not learn from, {60 * figures['background_hours']:.0f} minutes of background",
-        f"  calibration error {figures['ece_before']:.3f} -> {figures['ece']:.3f}, "
-        f"temperature {manifest.temperature:g}"
-        + ("; no better: --method none leaves probabilities alone" if no_better else ""),
+        *_calibration_error(manifest, figures),
         f"  thresholds {on[0][0]:.2f} to {on[-1][0]:.2f}, median {statistics.median(v for v, _ in on):.2f} "
         f"(before: {old[0]:.2f} to {old[-1]:.2f}); lowest {', '.join(name for _, name in on[:3])}; "
         f"highest {', '.join(name for _, name in on[-3:])}",
         f"  decisions {min(decisions):.2f} to {max(decisions):.2f}",
-        f"  on these sounds: an event of the right class {100 * figures['right']:.1f} %, of a wrong class "
-        f"{100 * figures['wrong']:.1f} % (budget {100 * budget['wrong']:g} %), false alarms "
-        f"{figures['alarms_per_hour']:.1f} an hour (budget {budget['alarms_per_hour']:g})",
+        f"  on these sounds: {', '.join(_outcome(figures))}",
         f"  a sound is told {figures['delay_s']:.1f} s after its clip begins, in the median",
     ]
     if left_out := figures.get("left_out"):
@@ -177,13 +190,38 @@ def _readable(before: Manifest, manifest: Manifest, figures: dict[str, Any]) -> 
             f"  every fold judged by the others: calibration error {left_out['ece']:.3f}, right "
             f"{100 * left_out['right']:.1f} %, wrong {100 * left_out['wrong']:.1f} %"
         )
-    if figures["wrong"] > budget["wrong"] or figures["alarms_per_hour"] > budget["alarms_per_hour"]:
-        events = round(figures["alarms_per_hour"] * figures["background_hours"])
+    alarms_per_hour = figures["alarms_per_hour"] or 0.0
+    if (figures["wrong"] or 0.0) > budget["wrong"] or alarms_per_hour > budget["alarms_per_hour"]:
+        events = round(alarms_per_hour * figures["background_hours"])
         lines.append(
             "  the budget cannot be kept, even with the highest thresholds; those were taken "
             f"({events} events in the background)"
         )
     return tuple(lines)
+
+
+def _calibration_error(manifest: Manifest, figures: dict[str, Any]) -> tuple[str, ...]:
+    if figures["ece"] is None:
+        return ()
+    no_better = figures["method"] != "none" and figures["ece"] >= figures["ece_before"]
+    return (
+        f"  calibration error {figures['ece_before']:.3f} -> {figures['ece']:.3f}, "
+        f"temperature {manifest.temperature:g}"
+        + ("; no better: --method none leaves probabilities alone" if no_better else ""),
+    )
+
+
+def _outcome(figures: dict[str, Any]) -> list[str]:
+    """What is known about events on the evidence, and what is not."""
+    budget, known = figures["budget"], []
+    if figures["right"] is not None:
+        known.append(f"an event of the right class {100 * figures['right']:.1f} %")
+    if figures["wrong"] is not None:
+        known.append(f"of a wrong class {100 * figures['wrong']:.1f} % (budget {100 * budget['wrong']:g} %)")
+    if figures["alarms_per_hour"] is None:
+        return [*known, "false alarms unknown (no background)"]
+    allowed = f"(budget {budget['alarms_per_hour']:g})"
+    return [*known, f"false alarms {figures['alarms_per_hour']:.1f} an hour {allowed}"]
 
 
 def _uncalibrated(manifest: Manifest) -> Manifest:

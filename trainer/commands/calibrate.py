@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.commands.common import Subparsers, clips_of_folds, command, numbers, split_data
+from trainer.commands.common import Subparsers, clips_of_folds, command, folds_of, numbers, split_data
 from trainer.datasets import (
     Background,
     Clip,
@@ -121,6 +121,7 @@ def run(options: argparse.Namespace) -> int:
     from streamer.manifest import add_manifest
     from streamer.model import load_model, shipped_models
     from trainer.calibration.calibrate import calibrate
+    from trainer.caveats import CAVEATS, warn
     from trainer.exporting.export import refuse_unwritable, write_whole
 
     choices = choices_of(options)
@@ -131,6 +132,7 @@ def run(options: argparse.Namespace) -> int:
     refuse_unwritable(out)
     name, folder = split_data(options.data)
     clips = [clip for clip in read_dataset(name, folder) if clip.label in model.labels]
+    clips = _to_choose_by(clips, options.folds)
     background = read_backgrounds(map(Path, options.background), "train")
     if options.crossval:
         examiners = _networks(Path(options.crossval), clips, background, model.manifest)
@@ -139,8 +141,25 @@ def run(options: argparse.Namespace) -> int:
     found = calibrate(model.path, examiners, (name, folder), choices)
     write_whole(out, add_manifest(model.content, found.manifest))
     print("\n".join(found.lines))
+    warn(found.manifest.measured.get(CAVEATS, ()))
     print(f"written to {out}")
     return 0
+
+
+def _to_choose_by(clips: list[Clip], folds: str | None) -> list[Clip]:
+    """Clips without those that were put aside as a test: choosing thresholds is learning.
+
+    Raises:
+        DatasetError: a fold that was asked for holds nothing else.
+    """
+    left = [clip for clip in clips if not clip.test_only]
+    for fold in numbers(folds, "--folds") if folds else ():
+        if fold not in folds_of(left) and fold in folds_of(clips):
+            raise DatasetError(
+                f"fold {fold} was put aside as a test (folders called test), and thresholds are not chosen "
+                "on a test; give other --folds"
+            )
+    return left
 
 
 def _itself(
@@ -200,7 +219,8 @@ def _networks(
         if fold in own.provenance.train_folds:
             raise DatasetError(f"{path} learnt from fold {fold} itself")
         own_clips = tuple(clip for clip in clips if clip.fold == fold)
-        examiners.append(Examiner(path, own_clips, _unheard(background, clips, own)))
+        if own_clips:
+            examiners.append(Examiner(path, own_clips, _unheard(background, clips, own)))
     if not examiners:
         raise DatasetError(
             f"{runs} holds no cross-validation: expected fold-*/int8.tflite (or dynamic.tflite) inside it"

@@ -93,6 +93,27 @@ def sources_of(options: argparse.Namespace) -> Sources:
     )
 
 
+def warn_before(recipe: Recipe, sources: Sources) -> None:
+    """Warn of what will make a training, or its figures, worthless, before time is spent on it.
+
+    Raises:
+        DatasetError, RecipeError: a dataset is not there, or a class holds nothing but silence.
+    """
+    from trainer.caveats import caveats, remedies, warn
+    from trainer.datasets.remarks import remarks
+    from trainer.examples.audible import inaudible
+    from trainer.examples.load import read_material
+
+    material = read_material(recipe, sources)
+    background = bool(material.background or material.background_held_out)
+    if "folder" in (recipe.data.dataset, *recipe.data.also):
+        warn(remarks(sources.folder("folder")))
+        clips = (*material.train, *material.validation)
+        warn(inaudible(clips, recipe.front_end.sample_rate_hz, sources.cache))
+    warn(caveats(material.labels, background, background))
+    warn(remedies(material.labels, background))
+
+
 def add_teacher(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the option that names teachers."""
     parser.add_argument(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trainer.commands.common import (
     recipe_of,
     sources_of,
     teachers_of,
+    warn_before,
 )
 
 
@@ -40,7 +42,8 @@ def add(commands: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Cross-validate."""
     from trainer.datasets import DatasetError, read_dataset
-    from trainer.training.crossval import crossval, local_processes, readable
+    from trainer.training.crossval import crossval, local_processes, readable, without_fold
+    from trainer.training.fit import refuse_another_recipe
 
     recipe = recipe_of(options)
     sources = sources_of(options)
@@ -51,6 +54,11 @@ def run(options: argparse.Namespace) -> int:
     folder = sources.folder(recipe.data.dataset)
     clips_of_folds(read_dataset(recipe.data.dataset, folder), tuple(set(folds) | set(test)), folder)
     out = Path(options.out)
+    for fold in test:
+        refuse_another_recipe(out / f"fold-{fold}", without_fold(recipe, fold, folds))
+    # Every fold is learnt from, in one of the networks or another.
+    every = dataclasses.replace(recipe.data, train_folds=folds)
+    warn_before(dataclasses.replace(recipe, data=every), sources)
     out.mkdir(parents=True, exist_ok=True)
     with local_processes(options.jobs) as executor:
         result = crossval(recipe, folds, sources, out, executor, test, teachers_of(options))

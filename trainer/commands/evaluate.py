@@ -108,6 +108,9 @@ def judge_clips(model: Model, folder: Path, options: argparse.Namespace) -> Repo
     labels = chosen_labels(model, options)
     result = evaluate(model, clips, labels)
     table = {"model": model.name, "data": name, "folds": folds_of(clips), **result.table()}
+    if len(result.labels) == 1:
+        only = f"{result.labels[0]} is the only label, so every answer is right: no accuracy; try --events"
+        return Report(table, (f"{model.name} on {name}, {folds(table['folds'])}: {only}",))
     worst = sorted(result.per_class_recall.items(), key=lambda item: item[1])[:10]
     return Report(
         table,

@@ -22,6 +22,11 @@ def add(commands: Subparsers) -> None:
         default="int8",
         help="int8 in and out (default); dynamic: int8 weights, float computation; float32",
     )
+    parser.add_argument(
+        "--licence",
+        metavar="TEXT",
+        help="terms of the training data, for the manifest, as in CC0 or CC BY 4.0 (default: the recipe's)",
+    )
     add_choices(parser)
     parser.set_defaults(run=run)
 
@@ -30,8 +35,12 @@ def run(options: argparse.Namespace) -> int:
     """Export."""
     # Only TensorFlow converts, whatever the network was trained with.
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    from streamer.model import load_model
     from trainer.exporting.export import finish, read_trained
 
     trained = read_trained(Path(options.folder))
-    finish(trained, sources_of(options), Path(options.out), options.kind, choices_of(options))
+    out, choices = Path(options.out), choices_of(options)
+    finish(trained, sources_of(options), out, options.kind, choices, options.licence)
+    licence = load_model(out).manifest.provenance.licence
+    print(f"licence of the training data: {licence or 'not stated (see --licence)'}")
     return 0

@@ -14,6 +14,7 @@ from trainer.commands.common import (
     recipe_of,
     sources_of,
     teachers_of,
+    warn_before,
 )
 
 
@@ -29,8 +30,11 @@ def add(commands: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train."""
-    from trainer.training.fit import fit
+    from trainer.training.fit import fit, refuse_another_recipe
 
-    recipe = recipe_of(options)
-    fit(recipe, sources_of(options), Path(options.out), teachers_of(options))
+    recipe, sources = recipe_of(options), sources_of(options)
+    out = Path(options.out)
+    refuse_another_recipe(out, recipe)
+    warn_before(recipe, sources)
+    fit(recipe, sources, out, teachers_of(options))
     return 0

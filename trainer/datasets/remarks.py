@@ -1,36 +1,19 @@
-"""What is odd about a folder of one's own sounds: told before hours are spent on it."""
+"""Oddities of a folder of one's own sounds, reported before hours are spent on it."""
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-
-from streamer.errors import SourceError
-from trainer.datasets.clip import Clip, DatasetError
 from trainer.datasets.copies import same_audio
 from trainer.datasets.folder_files import TEST, VALIDATION, SoundFile, other_files, sound_files
-from trainer.words import count
-
-FEW = 3
-"""So many files are named, the others counted."""
-
-SILENT_BELOW = 2.5 / (1 << 15)
-"""Sounds that never reach this are silent: two steps of 16 bits, as some sound cards give with nothing
-plugged in."""
-
-SHORTEST_S = 0.05
-"""What is shorter is no sound that could be told from another."""
+from trainer.words import count, named
 
 
 def remarks(folder: Path) -> tuple[str, ...]:
-    """What a user should know about the folder, a line each: what is put aside, contradicts, is passed over.
+    """Files that are put aside, contradict each other or are passed over, one line for each kind.
 
     Raises:
         DatasetError: the folder has another layout.
@@ -38,46 +21,6 @@ def remarks(folder: Path) -> tuple[str, ...]:
     sounds = folder / "sounds"
     files = list(sound_files(folder))
     return (*_parts(files), *_contradictions(sounds, files), *_passed_over(sounds, other_files(folder)))
-
-
-def inaudible(clips: Sequence[Clip], rate_hz: int) -> tuple[str, ...]:
-    """Which clips hold nothing that could be learnt, a line for people; none where all are sounds.
-
-    Args:
-        clips: those that are learnt from; all are read.
-        rate_hz: at which they are heard.
-
-    Raises:
-        DatasetError: a class holds nothing else.
-    """
-    with ProcessPoolExecutor(max_workers=os.cpu_count()) as pool:
-        paths = [clip.path for clip in clips]
-        reasons = list(pool.map(partial(_why_inaudible, rate_hz=rate_hz), paths, chunksize=16))
-    by_label: dict[str, list[tuple[Clip, str]]] = defaultdict(list)
-    for clip, reason in zip(clips, reasons, strict=True):
-        by_label[clip.label].append((clip, reason))
-    for label, members in by_label.items():
-        if all(reason for _, reason in members):
-            first, reason = members[0]
-            raise DatasetError(
-                f"the class {label} has nothing to learn from: {first.path} is {reason}"
-                f"{_and_more(len(members) - 1, 'like it')}; record it again, or remove the folder"
-            )
-    found = [f"{clip.path} ({reason})" for clip, reason in zip(clips, reasons, strict=True) if reason]
-    return (f"nothing to learn from: {_named(found)}; remove or replace",) if found else ()
-
-
-def _why_inaudible(path: Path, rate_hz: int) -> str:
-    """Why nothing can be learnt from a file; empty where something can, or it cannot be read."""
-    from trainer.examples.spectrograms import read_mono
-
-    try:
-        samples = read_mono(path, rate_hz)
-    except (SourceError, OSError):
-        return ""  # told where it is left out
-    if len(samples) < SHORTEST_S * rate_hz:
-        return f"shorter than {SHORTEST_S:g} s"
-    return "silent" if np.abs(samples).max() < SILENT_BELOW else ""
 
 
 def _parts(files: Sequence[SoundFile]) -> Iterable[str]:
@@ -121,19 +64,10 @@ def _contradictions(sounds: Path, files: Sequence[SoundFile]) -> Iterable[str]:
             by_reason[copies.contradicts].setdefault(frozenset(names), " = ".join(names))
     for reason, found in by_reason.items():
         largest = [text for names, text in found.items() if not any(names < other for other in found)]
-        yield f"{reason}: {_named(largest)}"
+        yield f"{reason}: {named(largest)}"
 
 
 def _passed_over(sounds: Path, paths: Sequence[Path]) -> Iterable[str]:
     if paths:
         names = [path.relative_to(sounds).as_posix() for path in paths]
-        yield f"passed over, not called as a sound file is: {_named(names)}"
-
-
-def _named(names: Sequence[str]) -> str:
-    """The first few, and how many there are beside."""
-    return ", ".join(names[:FEW]) + _and_more(len(names) - FEW, "more")
-
-
-def _and_more(number: int, words: str) -> str:
-    return f" and {number:,} {words}" if number > 0 else ""
+        yield f"passed over, not called as a sound file is: {named(names)}"

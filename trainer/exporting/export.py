@@ -34,6 +34,7 @@ from streamer.tables import TableError, from_table
 from trainer.calibration.calibrate import SAMPLED_CLIPS, Choices, calibrate
 from trainer.calibration.evidence import Examiner
 from trainer.calibration.times import longest_unheard_s
+from trainer.caveats import CAVEATS, caveats, warn
 from trainer.datasets import Background, Clip
 from trainer.errors import ExportError
 from trainer.examples.inputs import Inputs
@@ -94,6 +95,9 @@ class ExportOptions:
     background: str = ""
     """Background that it was trained with, in words for the manifest."""
 
+    licence: str | None = None
+    """Terms of the training data; None takes those of the recipe."""
+
 
 def read_trained(folder: Path) -> TrainedNetwork:
     """Read the folder of a finished training.
@@ -151,7 +155,7 @@ def export(
         provenance=Provenance(
             recipe=recipe.name,
             dataset=", ".join((recipe.data.dataset, *recipe.data.also)),
-            licence=recipe.data.licence,
+            licence=recipe.data.licence if options.licence is None else options.licence,
             train_folds=recipe.data.train_folds,
             validation_folds=recipe.data.validation_folds,
             background=options.background,
@@ -234,7 +238,14 @@ def model_inputs(trained: TrainedNetwork, tensors: Sequence[str]) -> tuple[Model
     )
 
 
-def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, choices: Choices) -> None:
+def finish(
+    trained: TrainedNetwork,
+    sources: Sources,
+    out: Path,
+    kind: Kind,
+    choices: Choices,
+    licence: str | None = None,
+) -> None:
     """Write the model of a finished training to `out`, calibrated and with measured figures.
 
     Without validation folds the thresholds and times that a manifest has by default stay.
@@ -243,6 +254,7 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
         trained: the network.
         sources: the training data again.
         choices: how it is calibrated on the validation folds.
+        licence: terms of the training data, if other than the recipe's.
 
     Raises:
         ExportError: the network or the file cannot be written.
@@ -254,7 +266,7 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
     with tempfile.TemporaryDirectory() as folder:
         path, original = Path(folder) / "model.tflite", Path(folder) / "float32.tflite"
         background = described_background(examples.backgrounds, recipe.front_end.sample_rate_hz)
-        export(trained, examples, path, ExportOptions(kind, background))
+        export(trained, examples, path, ExportOptions(kind, background, licence))
         manifest = load_model(path).manifest
         dataset = recipe.data.dataset
         validation = tuple(clip for clip in material.validation if clip.label in manifest.labels)
@@ -274,6 +286,8 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
             manifest = found.manifest
         else:
             print("no validation folds in the recipe: thresholds and times stay at their defaults")
+            if limits := caveats(manifest.labels, bool(examples.backgrounds), False):
+                manifest = dataclasses.replace(manifest, measured={CAVEATS: list(limits)})
         replace_manifest(path, manifest)
         if kind != "float32":
             export(trained, examples, original, ExportOptions("float32"))
@@ -282,6 +296,7 @@ def finish(trained: TrainedNetwork, sources: Sources, out: Path, kind: Kind, cho
         measured = manifest.measured | figures(recipe, path, original, kind, validation, sampled)
         replace_manifest(path, dataclasses.replace(manifest, measured=measured))
         write_whole(out, path.read_bytes())
+    warn(measured.get(CAVEATS, ()))
     size_kb = out.stat().st_size / 1000
     print(f"{out}: {size_kb:,.0f} kB, {manifest.provenance.parameters:,} parameters, {kind}")
 
@@ -316,14 +331,17 @@ def figures(
 ) -> dict[str, Any]:
     """Accuracy on the validation folds, and what the conversion from `original` has changed.
 
-    Prints a line for each. Without validation folds the change is measured on training clips.
+    Prints a line for each. Without validation folds the change is measured on training clips. The accuracy
+    of a model with one label is left out.
     """
     measured: dict[str, Any] = {}
     title = f"{recipe.data.dataset}, training clips"
+    model = load_model(path)
     if validation:
         folds = ", ".join(map(str, recipe.data.validation_folds))
         title = f"{recipe.data.dataset}, fold {folds} (validation)"
-        heard = evaluate(load_model(path), validation)
+    if validation and len(model.labels) > 1:
+        heard = evaluate(model, validation)
         measured[f"{title}, {kind}, streaming"] = {
             "clip_accuracy": round(heard.clip_accuracy, 4),
             "window_accuracy": round(heard.window_accuracy, 4),

@@ -39,8 +39,18 @@ class Parity:
     mean_change: float
     """Mean of the absolute changes of all probabilities."""
 
+    labels: int
+    """Of the network. With one, every answer is right and the same: only probabilities can change."""
+
     def table(self) -> dict[str, Any]:
         """As the manifest has it."""
+        if self.labels == 1:
+            return {
+                "largest_change": round(self.largest_change, 4),
+                "mean_change": round(self.mean_change, 5),
+                "clips": self.clips,
+                "windows": self.windows,
+            }
         return {
             "clip_accuracy_float": round(self.float_accuracy, 4),
             "clip_accuracy": round(self.accuracy, 4),
@@ -54,11 +64,15 @@ class Parity:
 
     def line(self) -> str:
         """For people."""
+        change = (
+            f"probabilities differ by {self.mean_change:.4f} on average, {self.largest_change:.3f} at most"
+        )
+        if self.labels == 1:
+            return f"{change}, in {self.windows} windows of {self.clips} clips"
         return (
             f"{100 * self.float_accuracy:.1f} % -> {100 * self.accuracy:.1f} % of {self.clips} clips right; "
             f"same label for {100 * self.same_clips:.1f} % of clips and {100 * self.same_windows:.1f} % of "
-            f"{self.windows} windows; probabilities differ by {self.mean_change:.4f} on average, "
-            f"{self.largest_change:.3f} at most"
+            f"{self.windows} windows; {change}"
         )
 
 
@@ -98,6 +112,7 @@ def compare_scores(
         same_windows=float((one.argmax(axis=1) == other.argmax(axis=1)).mean()),
         largest_change=float(change.max()),
         mean_change=float(change.mean()),
+        labels=one.shape[1],
     )
 
 

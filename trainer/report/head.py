@@ -108,7 +108,7 @@ def facts(system: System) -> Table:
             if origin.background:
                 rows.append(("background", origin.background))
             rows.append(("budget", count(origin.epochs, "epoch")))
-            rows.append(("licence of the data", origin.licence))
+            rows.append(("licence of the data", origin.licence or "not stated"))
         window_s = manifest.front_end.duration_s(manifest.window_frames)
         rows.append(("listens", f"to windows of {window_s:.2f} s, every {manifest.hop_s:g} s"))
         for title, measured in manifest.measured.items():

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from streamer.model import load_model
 from streamer.tables import TableError, from_table, to_table
+from trainer.caveats import caveats
 from trainer.datasets import read_dataset
 from trainer.examples.load import Sources, load_examples, read_material
 from trainer.exporting.export import ExportOptions, described_background, export, read_trained
@@ -76,6 +77,10 @@ class CrossValidation:
     recipe: str
     dataset: str
     folds: tuple[FoldResult, ...]
+    caveats: tuple[str, ...] = ()
+    """What limits the figures (see `trainer.caveats`)."""
+
+    labels: tuple[str, ...] = ()
 
     def values(self, figure: str) -> list[float]:
         """One figure of every fold."""
@@ -209,13 +214,34 @@ def crossval(
     finally:
         for future in running:
             future.cancel()
-    result = CrossValidation(recipe.name, recipe.data.dataset, tuple(results))
+    material = read_material(recipes[0], sources)
+    # Nothing here counts false alarms; that the networks learnt from background is all there is to know.
+    background = bool(material.background or material.background_held_out)
+    limits = caveats(material.labels, background, background)
+    result = CrossValidation(recipe.name, recipe.data.dataset, tuple(results), limits, material.labels)
     write_text(out / "crossval.json", json.dumps(to_table(result), indent=1))
     return result
 
 
 def readable(result: CrossValidation) -> str:
     """A table for people: every fold, then mean and standard deviation."""
+    lines = (
+        [f"{result.recipe} on {result.dataset}: no accuracy, {result.labels[0]} is the only label"]
+        if len(result.labels) == 1
+        else _accuracies(result)
+    )
+    first = result.folds[0]
+    lines.append(
+        f"budget: {first.epochs} epochs of {first.examples_per_epoch:,} examples, "
+        f"{statistics.fmean(result.values('train_s')) / 60:.1f} minutes a fold; "
+        f"{first.parameters:,} parameters, int8 file {first.int8_bytes / 1000:.0f} kB"
+    )
+    if skipped := sum(fold.skipped for fold in result.folds):
+        lines.append(f"{skipped} test clips could not be read and are left out")
+    return "\n".join(lines)
+
+
+def _accuracies(result: CrossValidation) -> list[str]:
     titles = [" ".join(f"{name:>11}" for _, name in part) for part in (FIGURES[:3], FIGURES[3:])]
     lines = [
         f"{result.recipe} on {result.dataset}, accuracy in %",
@@ -231,12 +257,4 @@ def readable(result: CrossValidation) -> str:
     lines += [row(str(fold.fold), [getattr(fold, key) for key in keys]) for fold in result.folds]
     lines.append(row("mean", [result.mean(key) for key in keys]))
     lines.append(row("+-", [result.deviation(key) for key in keys]))
-    first = result.folds[0]
-    lines.append(
-        f"budget: {first.epochs} epochs of {first.examples_per_epoch:,} examples, "
-        f"{statistics.fmean(result.values('train_s')) / 60:.1f} minutes a fold; "
-        f"{first.parameters:,} parameters, int8 file {first.int8_bytes / 1000:.0f} kB"
-    )
-    if skipped := sum(fold.skipped for fold in result.folds):
-        lines.append(f"{skipped} test clips could not be read and are left out")
-    return "\n".join(lines)
+    return lines

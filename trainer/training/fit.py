@@ -111,7 +111,9 @@ def fit(recipe: Recipe, sources: Sources, out: Path, teachers: Sequence[Path] = 
         return
     material = read_material(recipe, sources)
     examples = load_examples(recipe, material, sources)
-    validation = Exam(material.validation, examples, recipe, sources.cache) if material.validation else None
+    # With one label every segment would be right.
+    watched = material.validation if len(material.labels) > 1 else ()
+    validation = Exam(watched, examples, recipe, sources.cache) if watched else None
     unreadable = examples.unreadable + (validation.unreadable if validation else ())
     for path in unreadable:
         print(f"skipped, unreadable: {path}")
@@ -208,6 +210,7 @@ def train_epoch(
         seconds=time.perf_counter() - began,
         data_rate=learnt / max(1e-9, prepared.making_s),
         network_rate=learnt / max(1e-9, network_s),
+        one_label=len(examples.labels) == 1,
     )
 
 

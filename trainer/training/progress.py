@@ -33,6 +33,15 @@ class EpochResult:
     network_rate: float
     """Examples that the network can learn from in a second."""
 
+    one_label: bool = False
+    """Accuracy has no meaning then, and is not printed."""
+
+    @property
+    def figures(self) -> str:
+        """What a person should watch."""
+        loss = f"loss {self.loss:.3f}"
+        return loss if self.one_label else f"{loss}, accuracy {100 * self.accuracy:.1f} %"
+
     def line(self, epochs: int) -> str:
         """As it is printed."""
         heard = ""
@@ -40,7 +49,7 @@ class EpochResult:
             heard = f", validation {100 * self.validation_accuracy:.1f} %"
         return (
             f"epoch {self.epoch}/{epochs}: "
-            f"loss {self.loss:.3f}, accuracy {100 * self.accuracy:.1f} %{heard}; "
+            f"{self.figures}{heard}; "
             f"{self.seconds:.1f} s; data {self.data_rate:.0f}, network {self.network_rate:.0f} examples/s"
         )
 
@@ -91,8 +100,7 @@ class Progress:
         if self._bar is None:
             print(result.line(self._epochs), flush=True)
             return
-        figures = f"loss {result.loss:.3f}, accuracy {100 * result.accuracy:.1f} %"
-        self._bar.update(self._task, completed=result.epoch, figures=figures)
+        self._bar.update(self._task, completed=result.epoch, figures=result.figures)
 
     def note(self, text: str) -> None:
         """Something that a person should read."""
