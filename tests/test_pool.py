@@ -125,3 +125,34 @@ def test_a_model_is_judged_by_the_sounds_that_it_knows(
     assert json.loads(capsys.readouterr().out)["clips"] == 1
     assert main(command[:-1]) == 0
     assert "siren 1/1" in capsys.readouterr().out
+
+
+def test_only_alarms_of_the_labels_that_were_asked_for_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "street.wav", siren(np.arange(6 * RATE_HZ) / RATE_HZ), RATE_HZ)
+    (tmp_path / "expected.csv").write_text("file,expected,also,split\nstreet.wav,none,,test\n")
+    command = ["evaluate", "esc50", "--data", f"recordings={tmp_path}", "--json"]
+    for labels, expected in (("siren", {"siren"}), ("dog,siren", {"siren"}), ("dog", set())):
+        assert main([*command, "--labels", labels]) == 0
+        alarms = json.loads(capsys.readouterr().out)["false_alarms"]["none"]
+        assert set(alarms["per_class_per_hour"]) == expected
+        assert bool(alarms["events"]) == bool(expected)
+    assert main([*command, "--labels", "yodelling"]) == 1
+    assert "the model esc50 does not know 'yodelling'" in capsys.readouterr().err
+
+
+@pytest.mark.recordings
+def test_real_sounds_of_other_makers(esc_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", f"pool={esc_data / 'pool'}", "--background", str(esc_data / "recordings")]
+    command = ["evaluate", "esc50", *data, "--labels", "rooster,crow,cow,hen", "--json"]
+    tables = []
+    for _ in range(2):
+        assert main(command) == 0
+        tables.append(json.loads(capsys.readouterr().out))
+    # The same mixtures every time.
+    assert tables[0] == tables[1]
+    assert set(tables[0]["per_class"]) == {"rooster", "crow", "cow", "hen"}
+    assert tables[0]["clips"] + tables[0]["left_out"] == 237
+    assert tables[0]["right"] > 0.3
+    assert tables[0]["wrong"] < 0.5
