@@ -7,7 +7,7 @@ import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -163,8 +163,28 @@ def with_options(settings: Settings, options: argparse.Namespace) -> Settings:
         table[name].update({key: value for key, value in values.items() if value is not None})
     try:
         return from_table(Settings, table)
-    except TableError as error:
-        raise SettingsError(str(error)) from error
+    except (TableError, SettingsError) as error:
+        raise SettingsError(named_as_given(str(error), given)) from error
+
+
+OPTION_NAMES = {
+    "rate_hz": "rate",
+    "duration_s": "duration",
+    "hop_s": "hop",
+    "smoothing_s": "smoothing",
+    "name": "model",
+}
+"""Options that are called otherwise than the key of a configuration."""
+
+
+def named_as_given(problem: str, given: Mapping[str, Mapping[str, object]]) -> str:
+    """A problem with a setting, by the name of the option that gave it, if one did: ``--rate``, not
+    ``source.rate_hz``."""
+    key, colon, rest = problem.partition(":")
+    section, _, name = key.partition(".")
+    if given.get(section, {}).get(name) is None:
+        return problem
+    return f"--{OPTION_NAMES.get(name, name).replace('_', '-')}{colon}{rest}"
 
 
 def contradiction(source: SourceSettings, demo: bool) -> str:
@@ -229,8 +249,9 @@ def guarded(work: Callable[[], int], debug: bool) -> int:
     except Exception as error:
         if debug:
             raise
+        what = printable(f"{type(error).__name__}: {error}")
         print(
-            f"esc-listen: something unexpected went wrong ({type(error).__name__}: {error}); "
+            f"esc-listen: something unexpected went wrong ({what}); "
             "run it again with --debug for the details",
             file=sys.stderr,
         )

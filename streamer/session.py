@@ -343,5 +343,6 @@ def summary(
     for sink in outlets:
         if sink.dropped and not broken_pipe(sink):
             reason = reason_of(sink.error) if sink.error else "too slow"
-            line += f"; {sink.dropped} events could not be written to {sink.name} ({reason})"
+            what = "event" if sink.dropped == 1 else "events"
+            line += f"; {sink.dropped} {what} could not be written to {sink.name} ({reason})"
     return line

@@ -236,7 +236,7 @@ def read_settings(path: Path) -> Settings:
             content = file.read(LARGEST_FILE + 1)
         if len(content) > LARGEST_FILE:
             raise SettingsError(f"longer than {LARGEST_FILE} bytes, which no configuration needs")
-        return from_table(Settings, tomllib.loads(content.decode("utf-8")))
+        return from_table(Settings, tomllib.loads(content.decode("utf-8-sig")))
     except OSError as error:
         raise SettingsError(f"cannot read the configuration {path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # also numbers or tables that are beyond Python

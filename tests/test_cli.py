@@ -429,7 +429,7 @@ def test_wrong_usage_through_the_command(tmp_path: Path) -> None:
     done = esc_listen("--threshold", "1.5", cwd=tmp_path)
     assert (done.status, done.out) == (2, "")
     assert "usage: esc-listen" in done.err
-    assert "events.threshold: 1.5" in done.err.splitlines()[-1]
+    assert "--threshold: 1.5" in done.err.splitlines()[-1]
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
@@ -619,3 +619,13 @@ def test_a_broken_pipe_to_something_else_is_a_failure(capsys: pytest.CaptureFixt
 
     assert streamer.cli.guarded(work, debug=False) == 1
     assert "something unexpected went wrong (BrokenPipeError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--threshold", "7"), ("--rate", "-1"), ("--hop", "-1"), ("--smoothing", "-1"), ("--duration", "-1")],
+)
+def test_a_wrong_value_is_named_by_the_option_that_gave_it(tmp_path: Path, option: str, value: str) -> None:
+    done = esc_listen("--input", "a.wav", option, value, cwd=tmp_path)
+    assert done.status == 2
+    assert done.err.splitlines()[-1].startswith(f"esc-listen: error: {option}: ")

@@ -150,3 +150,10 @@ def test_a_configuration_that_would_be_refused_later_is_refused_now(
 def test_wrong_usage(run_here: InProcess) -> None:
     assert run_here("config").status == 2
     assert run_here("config", "--print-default", "--check", "x").status == 2
+
+
+def test_a_byte_order_mark_is_no_part_of_a_configuration(tmp_path: Path) -> None:
+    """Some editors write one."""
+    path = tmp_path / "listen.toml"
+    path.write_bytes(b"\xef\xbb\xbf[events]\nthreshold = 0.8\n")
+    assert read_settings(path).events.threshold == 0.8

@@ -34,7 +34,7 @@ Rows = list[dict[str, str]]
 
 
 Began = tuple[float, float]
-"""The earliest and the latest date at which the playing can have begun: a busy machine starts a player late."""
+"""The earliest and the latest date at which the playing can have begun: a busy machine starts it late."""
 
 
 def played_and_logged(server: SoundServer, recording: Path, folder: Path) -> tuple[Began, Rows]:

@@ -73,7 +73,7 @@ def test_events_that_cannot_be_printed_are_counted(
     assert done.status == 1
     notes = [line for line in done.err.splitlines() if not line.startswith("events go to")]
     assert len(notes) == 1, done.err
-    assert "1 events could not be written to standard output (No space left on device)" in notes[0]
+    assert "1 event could not be written to standard output (No space left on device)" in notes[0]
     if "--csv" in options:
         assert labels_in(tmp_path / "log.csv") == ["siren"]
 
@@ -87,7 +87,7 @@ def test_plain_lines_may_have_nowhere_to_go(tmp_path: Path, recording: Path) -> 
 def test_json_may_not(tmp_path: Path, recording: Path) -> None:
     done = shell(CLOSED, [COMMAND, "--input", recording, "--json", "--no-csv", *only_siren()], tmp_path)
     assert done.status == 1
-    assert "1 events could not be written to standard output (it is closed)" in done.err
+    assert "1 event could not be written to standard output (it is closed)" in done.err
 
 
 @pytest.mark.parametrize("where", ["2>/dev/full", "2>&-"])
