@@ -16,7 +16,7 @@ import soundfile
 from sound_server import SoundServer, sound_server, wait_until
 
 from streamer import listen
-from streamer.demo import Wave, church_bells, siren
+from streamer.demo import Wave, car_horn, siren
 
 pytestmark = pytest.mark.sound_server
 
@@ -73,7 +73,7 @@ def assert_began_then(row: dict[str, str], began: Began) -> None:
     assert earliest - 0.5 < played < max(earliest, latest) + 0.5
 
 
-@pytest.mark.parametrize(("sound", "label"), [(siren, "siren"), (church_bells, "church_bells")])
+@pytest.mark.parametrize(("sound", "label"), [(siren, "siren"), (car_horn, "car_horn")])
 def test_a_synthesised_sound_is_logged_when_it_was_played(
     server: SoundServer, tmp_path: Path, sound: Callable[[Wave], Wave], label: str
 ) -> None:
